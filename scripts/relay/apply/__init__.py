@@ -1,0 +1,1 @@
+"""Uploaders: a sealed plan to its vendors, every attempt and answer to the ledger."""

@@ -1,0 +1,1 @@
+"""The vendors on loopback, as strict as they are known to be."""

@@ -1,0 +1,1 @@
+"""Loaders: vendor bytes into landing/, from there into raw.*."""

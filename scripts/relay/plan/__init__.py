@@ -1,0 +1,1 @@
+"""Plans: what dbt says is to be sent, sealed into request files."""

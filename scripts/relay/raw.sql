@@ -1,0 +1,174 @@
+-- The raw tables: what loaders, syncs.yml and the ledger leave for dbt to read.
+-- Vendor columns keep the vendor's names. `load_id` counts loads up (it orders, time does not);
+-- `source_file` is a path below landing/. Every statement may run again on a file that has it.
+create schema if not exists raw;
+
+create sequence if not exists raw.load_ids;
+
+-- One row per event of Amplitude's export: its 55 keys, then what else the line held.
+-- A value its column cannot hold is null there and kept, under its own key, in `extra`.
+create table if not exists raw.amplitude_events (
+    "$insert_id" varchar,
+    "$insert_key" varchar,
+    "$schema" bigint,
+    adid varchar,
+    amplitude_attribution_ids json,
+    amplitude_event_type varchar,
+    amplitude_id bigint,
+    app bigint,
+    city varchar,
+    client_event_time timestamp,
+    client_upload_time timestamp,
+    country varchar,
+    data json,
+    data_type varchar,
+    device_brand varchar,
+    device_carrier varchar,
+    device_family varchar,
+    device_id varchar,
+    device_manufacturer varchar,
+    device_model varchar,
+    device_type varchar,
+    dma varchar,
+    event_id bigint,
+    event_properties json,
+    event_time timestamp,
+    event_type varchar,
+    global_user_properties json,
+    group_properties json,
+    groups json,
+    idfa varchar,
+    ip_address varchar,
+    is_attribution_event boolean,
+    language varchar,
+    library varchar,
+    location_lat double,
+    location_lng double,
+    os_name varchar,
+    os_version varchar,
+    partner_id varchar,
+    paying boolean,
+    plan json,
+    platform varchar,
+    processed_time timestamp,
+    region varchar,
+    sample_rate double,
+    server_received_time timestamp,
+    server_upload_time timestamp not null,
+    session_id bigint,
+    source_id varchar,
+    start_version varchar,
+    user_creation_time timestamp,
+    user_id varchar,
+    user_properties json,
+    uuid uuid not null,
+    version_name varchar,
+    extra json,
+    source_file varchar not null,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);
+
+-- One row per project and hour of Amplitude's export: whether it is loaded, and from which bytes.
+create table if not exists raw.loaded_windows (
+    project varchar not null,
+    hour timestamp not null,
+    state varchar not null,
+    row_count bigint,
+    source_file varchar,
+    sha256 varchar,
+    reason varchar,
+    load_id bigint,
+    loaded_at timestamp not null
+);
+
+-- One row per line of any input that could not be read: where it stood, why, and its bytes.
+create table if not exists raw.rejected_rows (
+    source varchar not null,
+    source_file varchar not null,
+    line_number bigint not null,
+    reason varchar not null,
+    content blob,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);
+
+-- One row per merged Amplitude id as the bucket export delivers it.
+create table if not exists raw.amplitude_merges (
+    scope bigint,
+    merge_time bigint,
+    merge_server_time bigint,
+    amplitude_id bigint not null,
+    merged_amplitude_id bigint not null,
+    source_file varchar not null,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);
+
+-- One row per cohort of Amplitude's list, as last seen; `vanished_at` once the list has it no more.
+create table if not exists raw.amplitude_cohorts (
+    cohort_id varchar not null,
+    cohort_name varchar,
+    app_id bigint,
+    description varchar,
+    size bigint,
+    last_computed timestamp,
+    last_mod timestamp,
+    created_at timestamp,
+    is_published boolean,
+    is_archived boolean,
+    is_finished boolean,
+    definition json,
+    listed_at timestamp not null,
+    vanished_at timestamp
+);
+
+-- One row per download request spent on a cohort: the ledger of the monthly budget.
+create table if not exists raw.cohort_requests (
+    request_id varchar not null,
+    cohort_id varchar not null,
+    requested_at timestamp not null,
+    last_computed timestamp,
+    state varchar not null,
+    reason varchar,
+    source_file varchar
+);
+
+-- One row per accepted snapshot of a cohort.
+create table if not exists raw.amplitude_cohort_snapshots (
+    snapshot_id varchar not null,
+    cohort_id varchar not null,
+    cohort_name varchar not null,
+    app_id bigint,
+    last_computed timestamp not null,
+    declared_size bigint,
+    row_count bigint not null,
+    source_file varchar not null,
+    sha256 varchar not null,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);
+
+-- One row per run of snapshots in which a cohort's file held a row: from the `last_computed` of the
+-- first snapshot with it (`entered_at`) to that of the first one without it (`left_at`, null: still in).
+create table if not exists raw.amplitude_cohort_members (
+    cohort_id varchar not null,
+    amplitude_id bigint,
+    user_id varchar,
+    properties json,
+    row_count bigint not null,
+    entered_at timestamp not null,
+    left_at timestamp,
+    source_file varchar not null,
+    load_id bigint not null
+);
+
+-- One row per user of a destination's own directory.
+create table if not exists raw.known_users (
+    destination varchar not null,
+    user_key varchar,
+    anonymous_key varchar,
+    source_file varchar not null,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);

@@ -1,0 +1,1 @@
+"""Answers for people: explain, status, members, the report page."""
