@@ -172,3 +172,78 @@ create table if not exists raw.known_users (
     load_id bigint not null,
     loaded_at timestamp not null
 );
+
+-- One row per sealed plan, from its manifest.
+create table if not exists raw.plans (
+    plan_id varchar not null,
+    plan_hash varchar not null,
+    kind varchar not null,
+    created_at timestamp not null,
+    undoes varchar
+);
+
+-- One row per sealed plan and sync, from the manifest.
+create table if not exists raw.plan_syncs (
+    plan_id varchar not null,
+    sync_name varchar not null,
+    kind varchar,
+    destination varchar,
+    delivery varchar,
+    cohort_id varchar,
+    cohort_name varchar,
+    snapshot_id varchar,
+    ledger_seq bigint,
+    added bigint,
+    removed bigint,
+    reasserted bigint,
+    refreshed bigint,
+    renamed bigint,
+    unchanged bigint,
+    in_doubt bigint,
+    unaddressable bigint,
+    suppressed bigint,
+    parked bigint,
+    state varchar,
+    reason varchar,
+    changes_hash varchar
+);
+
+-- One row per change of a sealed plan: at which request and position it stands.
+create table if not exists raw.plan_rows (
+    plan_id varchar not null,
+    sync_name varchar not null,
+    change_id varchar not null,
+    request bigint not null,
+    "position" bigint not null,
+    phase integer,
+    "action" varchar not null,
+    reason varchar,
+    key_type varchar,
+    key_value varchar,
+    match_key varchar,
+    cohort_name varchar,
+    payload_hash varchar,
+    person_ids varchar[],
+    anchors varchar[]
+);
+
+-- One row per line of the ledger. `line_file` is its file below ledger/.
+create table if not exists raw.ledger_lines (
+    seq bigint not null,
+    "at" timestamp not null,
+    kind varchar not null,
+    plan_id varchar,
+    sync_name varchar,
+    request bigint,
+    attempt bigint,
+    http_status bigint,
+    outcome varchar,
+    rejected struct("position" bigint, code varchar, "text" varchar)[],
+    unknown bigint[],
+    detail json,
+    line_file varchar not null
+);
+
+-- One row: the generation of the ledger tables. It moves when a plan or a ledger file that had been
+-- read is gone or shorter, so that what was folded from it is folded anew.
+create table if not exists raw.ledger_generation (generation bigint not null);

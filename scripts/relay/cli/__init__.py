@@ -1,0 +1,1 @@
+"""The `relay` command: arguments in, one call, one line or document out."""

@@ -1,0 +1,56 @@
+"""The dbt-duckdb plugin named in profiles.yml: each dbt connection sees current inputs.
+
+So `dbt build`, typed by an analyst on a fresh clone or any time later, finds the raw tables made and
+syncs.yml, the user's own CSV files and the ledger as they are now. It takes the same lock as the
+`relay` command, and a build that ends well publishes the analysts' copy.
+"""
+
+import atexit
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.duckdb.plugins import BasePlugin
+from duckdb import DuckDBPyConnection
+
+from relay import warehouse
+from relay.settings import Settings, load_settings
+
+# What `relay` sets before it calls dbt in its own process; None when dbt was typed by a person.
+current: Settings | None = None
+
+
+class Plugin(BasePlugin):
+    """Prepares folders before the file is opened, and its raw tables after."""
+
+    settings: Settings
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        """Read the settings and make the folders dbt is about to write to."""
+        self.settings = current or load_settings()
+        home = self.settings.home
+        for folder in (home.warehouse, home.outbox / "next"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def configure_connection(self, conn: DuckDBPyConnection) -> None:
+        """Bring raw tables up to date on dbt's connection, under the lock until dbt is done."""
+        if current is None:
+            warehouse.acquire_lock(self.settings.home, "dbt " + " ".join(sys.argv[1:2]))
+            atexit.register(_publish_after_build, self.settings)
+        warehouse.prepare(conn, self.settings)
+
+
+def _publish_after_build(settings: Settings) -> None:
+    """Publish if the dbt command that is ending was a build or run without a failure."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    if not {"build", "run"} & set(sys.argv[1:]) or "--empty" in sys.argv:
+        return
+    results = Path(settings.project_root) / "target" / "run_results.json"
+    if not results.exists():
+        return
+    statuses = {result["status"] for result in json.loads(results.read_text())["results"]}
+    DuckDBConnectionManager.close_all_connections()
+    if statuses.isdisjoint({"error", "fail", "skipped", "runtime error"}):
+        warehouse.publish(settings.home)

@@ -1,0 +1,190 @@
+"""Brings sealed plans and the ledger into raw tables: only what is new since the last look.
+
+The files are the truth. What was read from a file that is gone or has become shorter is taken out
+again, and the generation moves, so that dbt folds the ledger from its beginning.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
+
+from relay.errors import LedgerError, PlanError
+from relay.settings import Home
+
+_LINE_TYPES = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("at", pa.string()),
+        ("kind", pa.string()),
+        ("plan_id", pa.string()),
+        ("sync_name", pa.string()),
+        ("request", pa.int64()),
+        ("attempt", pa.int64()),
+        ("http_status", pa.int64()),
+        ("outcome", pa.string()),
+        (
+            "rejected",
+            pa.list_(
+                pa.struct(
+                    [("position", pa.int64()), ("code", pa.string()), ("text", pa.string())]
+                )
+            ),
+        ),
+        ("unknown", pa.list_(pa.int64())),
+        ("detail", pa.string()),
+        ("line_file", pa.string()),
+    ]
+)
+
+
+def refresh_ledger_tables(connection: DuckDBPyConnection, home: Home) -> None:
+    """Make `raw.plans`, `plan_syncs`, `plan_rows` and `ledger_lines` equal what the files hold.
+
+    Costs a look at each folder's listing and the reading of what is new.
+
+    Raises:
+        PlanError: A manifest cannot be read.
+        LedgerError: A ledger line, other than a last one cut off by a crash, cannot be read.
+    """
+    _forget_what_is_gone(connection, home)
+    _read_new_plans(connection, home)
+    _read_new_lines(connection, home)
+
+
+def _forget_what_is_gone(connection: DuckDBPyConnection, home: Home) -> None:
+    """Take out plans without a manifest and files with fewer lines than were read from them."""
+    (row,) = connection.execute("select count(*) from raw.ledger_generation").fetchall()
+    if row[0] == 0:
+        connection.execute("insert into raw.ledger_generation values (1)")
+    plans = [plan for (plan,) in connection.execute("select plan_id from raw.plans").fetchall()]
+    gone_plans = [plan for plan in plans if not (home.outbox / plan / "manifest.json").exists()]
+    read = connection.execute(
+        "select line_file, max(seq) from raw.ledger_lines group by line_file"
+    ).fetchall()
+    gone_files = [name for name, seq in read if _last_seq(home.ledger / name) < seq]
+    if not gone_plans and not gone_files:
+        return
+    for table in ("raw.plans", "raw.plan_syncs", "raw.plan_rows"):
+        connection.execute(f"delete from {table} where list_contains(?, plan_id)", [gone_plans])
+    connection.execute(
+        "delete from raw.ledger_lines where list_contains(?, line_file)", [gone_files]
+    )
+    connection.execute("update raw.ledger_generation set generation = generation + 1")
+
+
+def _last_seq(path: Path) -> int:
+    """The sequence number of a ledger file's last whole line; 0 without one."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1_000_000))
+        lines = file.read().split(b"\n")[:-1]
+    return int(json.loads(lines[-1])["seq"]) if lines else 0
+
+
+def _read_new_plans(connection: DuckDBPyConnection, home: Home) -> None:
+    known = {plan for (plan,) in connection.execute("select plan_id from raw.plans").fetchall()}
+    for manifest_file in sorted(home.outbox.glob("*/manifest.json")):
+        if manifest_file.parent.name not in known:
+            _read_plan(connection, manifest_file)
+
+
+def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
+    folder = manifest_file.parent
+    try:
+        manifest: dict[str, Any] = json.loads(manifest_file.read_text(encoding="utf-8"))
+        plan_id = manifest["plan_id"]
+        plan = [plan_id, manifest["plan_hash"], manifest["kind"], manifest["created_at"]]
+        syncs = manifest["syncs"]
+        row_files = [file for file in manifest["files"] if file["role"] == "rows"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanError(f"{manifest_file}: not a manifest of a sealed plan ({error})") from error
+    connection.execute("begin transaction")
+    try:
+        connection.execute(
+            "insert into raw.plans by name select ? as plan_id, ? as plan_hash, ? as kind,"
+            " cast(cast(? as timestamptz) as timestamp) as created_at, ? as undoes",
+            [*plan, manifest.get("undoes")],
+        )
+        columns = [
+            name
+            for (name,) in connection.execute(
+                "select column_name from duckdb_columns()"
+                " where schema_name = 'raw' and table_name = 'plan_syncs'"
+            ).fetchall()
+        ]
+        for sync in syncs:
+            values = {**sync, "plan_id": plan_id, "sync_name": sync["name"]}
+            connection.execute(
+                f"insert into raw.plan_syncs values ({', '.join('?' for _ in columns)})",
+                [values.get(column) for column in columns],
+            )
+        for file in row_files:
+            connection.execute(
+                "insert into raw.plan_rows by name"
+                " select ? as plan_id, ? as sync_name, * from read_parquet(?)",
+                [plan_id, file["sync"], str(folder / file["path"])],
+            )
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
+def _read_new_lines(connection: DuckDBPyConnection, home: Home) -> None:
+    read: dict[str, int] = dict(
+        connection.execute(
+            "select line_file, max(seq) from raw.ledger_lines group by line_file"
+        ).fetchall()
+    )
+    rows: list[dict[str, Any]] = []
+    for path in sorted(home.ledger.glob("*.ndjson")):
+        if _last_seq(path) > read.get(path.name, 0):
+            rows += _new_lines(path, read.get(path.name, 0))
+    if not rows:
+        return
+    lines = pa.Table.from_pylist(rows, schema=_LINE_TYPES)
+    connection.register("new_ledger_lines", lines)
+    connection.execute(
+        "insert into raw.ledger_lines by name select * replace ("
+        " cast(cast(\"at\" as timestamptz) as timestamp) as \"at\", cast(detail as json) as detail)"
+        " from new_ledger_lines order by seq"
+    )
+    connection.unregister("new_ledger_lines")
+
+
+def _new_lines(path: Path, after: int) -> list[dict[str, Any]]:
+    """The whole lines of one ledger file with a greater `seq`; a cut last line is not yet one."""
+    rows = []
+    content = path.read_bytes()
+    for number, text in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            line = json.loads(text)
+            if line["seq"] <= after:
+                continue
+            rows.append(
+                {
+                    **{field.name: line.get(field.name) for field in _LINE_TYPES},
+                    "sync_name": line.get("sync"),
+                    "detail": None if line.get("detail") is None else json.dumps(line["detail"]),
+                    "rejected": [
+                        {
+                            "position": one.get("position"),
+                            "code": None if one.get("code") is None else str(one["code"]),
+                            "text": one.get("text"),
+                        }
+                        for one in line.get("rejected") or []
+                    ],
+                    "unknown": line.get("unknown") or [],
+                    "line_file": path.name,
+                }
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise LedgerError(
+                f"{path}, line {number}: not a ledger line ({error}); the file was changed by hand"
+                " or damaged: restore it from a copy"
+            ) from error
+    return rows
