@@ -51,6 +51,7 @@ def refresh_ledger_tables(connection: DuckDBPyConnection, home: Home) -> None:
     """
     _forget_what_is_gone(connection, home)
     _read_new_plans(connection, home)
+    _note_missing_ledgers(connection, home)
     _read_new_lines(connection, home)
 
 
@@ -106,7 +107,8 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
     try:
         connection.execute(
             "insert into raw.plans by name select ? as plan_id, ? as plan_hash, ? as kind,"
-            " cast(cast(? as timestamptz) as timestamp) as created_at, ? as undoes",
+            " cast(cast(? as timestamptz) as timestamp) as created_at, ? as undoes,"
+            " true as has_ledger",
             [*plan, manifest.get("undoes")],
         )
         columns = [
@@ -132,6 +134,17 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
         connection.execute("rollback")
         raise
     connection.execute("commit")
+
+
+def _note_missing_ledgers(connection: DuckDBPyConnection, home: Home) -> None:
+    """Sealing makes each plan's ledger file, so a plan without one has lost it."""
+    plans = connection.execute("select plan_id, has_ledger from raw.plans").fetchall()
+    for plan_id, had_ledger in plans:
+        has_ledger = (home.ledger / f"{plan_id}.ndjson").exists()
+        if has_ledger != had_ledger:
+            connection.execute(
+                "update raw.plans set has_ledger = ? where plan_id = ?", [has_ledger, plan_id]
+            )
 
 
 def _read_new_lines(connection: DuckDBPyConnection, home: Home) -> None:

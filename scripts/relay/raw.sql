@@ -179,7 +179,8 @@ create table if not exists raw.plans (
     plan_hash varchar not null,
     kind varchar not null,
     created_at timestamp not null,
-    undoes varchar
+    undoes varchar,
+    has_ledger boolean not null
 );
 
 -- One row per sealed plan and sync, from the manifest.

@@ -1,0 +1,101 @@
+-- One row per key to be removed: why, and under which keys the people behind it are members now.
+with
+
+removed as (
+
+    select * from {{ ref('cohorts__compared_keys') }}
+    where list_name = 'removed'
+
+),
+
+desired as (
+
+    select * from {{ ref('cohorts__desired_keys') }}
+
+),
+
+person_ids as (
+
+    select * from {{ ref('identity__person_ids') }}
+
+),
+
+keys as (
+
+    select * from {{ ref('identity__keys') }}
+
+),
+
+anchors as (
+
+    select
+        sync_name,
+        segment,
+        key_type,
+        match_key,
+        unnest(known_anchors) as anchor
+    from removed
+
+),
+
+-- Who holds, today, the anchor that was stored with the key when it was sent.
+holders as (
+
+    select
+        anchors.sync_name,
+        anchors.segment,
+        anchors.key_type,
+        anchors.match_key,
+        person_ids.person_id,
+        keys.status,
+        if(
+            keys.status = 'ok', {'key_type': keys.key_type, 'match_key': keys.match_key}, null
+        ) as new_key
+    from anchors
+    left join person_ids
+        on anchors.anchor = person_ids.identifier
+    left join keys
+        on person_ids.person_id = keys.person_id and anchors.sync_name = keys.sync_name
+
+),
+
+summed as (
+
+    select
+        sync_name,
+        segment,
+        key_type,
+        match_key,
+        case
+            when bool_or(status = 'ok') then 'rekeyed'
+            when bool_or(status is not null) then 'unsendable'
+            when bool_or(person_id is not null) then 'left_cohort'
+            else 'person_gone'
+        end as reason,
+        list(distinct new_key order by new_key) filter (where new_key is not null) as replaced_by
+    from holders
+    group by sync_name, segment, key_type, match_key
+
+)
+
+select
+    removed.sync_name,
+    removed.segment,
+    removed.key_type,
+    removed.match_key,
+    -- The same key, wanted under the segment's new name.
+    if(desired.match_key is not null, 'renamed', coalesce(summed.reason, 'person_gone')) as reason,
+    if(desired.match_key is not null, [], coalesce(summed.replaced_by, [])) as replaced_by
+from removed
+left join summed
+    on
+        removed.sync_name = summed.sync_name
+        and removed.segment = summed.segment
+        and removed.key_type = summed.key_type
+        and removed.match_key = summed.match_key
+left join desired
+    on
+        removed.sync_name = desired.sync_name
+        and removed.segment != desired.segment
+        and removed.key_type = desired.key_type
+        and removed.match_key = desired.match_key

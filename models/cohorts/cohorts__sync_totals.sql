@@ -1,0 +1,102 @@
+-- One row per enabled cohort sync: its members and changes counted, and whether the guard lets it go.
+with
+
+syncs as (
+
+    select * from {{ ref('cohorts__current_syncs') }}
+
+),
+
+compared as (
+
+    select
+        sync_name,
+        count(*) filter (where is_desired) as keys_count,
+        count(*) filter (where is_confirmed) as confirmed_count,
+        count(*) filter (where list_name = 'unchanged') as unchanged_count,
+        count(*) filter (where is_in_doubt) as in_doubt_count
+    from {{ ref('cohorts__compared_keys') }}
+    group by sync_name
+
+),
+
+changes as (
+
+    select
+        sync_name,
+        count(*) filter (where action = 'added' and not is_parked) as added_count,
+        count(*) filter (where action = 'removed' and not is_parked) as removed_count,
+        count(*) filter (where action = 'reasserted' and not is_parked) as reasserted_count,
+        count(*) filter (where is_parked) as parked_count
+    from {{ ref('cohorts__membership_changes') }}
+    group by sync_name
+
+),
+
+members as (
+
+    select
+        sync_name,
+        count(*) as members_count,
+        count(*) filter (where status = 'suppressed') as suppressed_count,
+        count(*) filter (where status not in ('ok', 'suppressed')) as unaddressable_count
+    from {{ ref('identity__keys') }}
+    group by sync_name
+
+),
+
+counted as (
+
+    select
+        syncs.*,
+        coalesce(members.members_count, 0) as members_count,
+        coalesce(members.suppressed_count, 0) as suppressed_count,
+        coalesce(members.unaddressable_count, 0) as unaddressable_count,
+        coalesce(compared.keys_count, 0) as keys_count,
+        coalesce(compared.confirmed_count, 0) as confirmed_count,
+        coalesce(compared.unchanged_count, 0) as unchanged_count,
+        coalesce(compared.in_doubt_count, 0) as in_doubt_count,
+        coalesce(changes.added_count, 0) as added_count,
+        coalesce(changes.removed_count, 0) as removed_count,
+        coalesce(changes.reasserted_count, 0) as reasserted_count,
+        coalesce(changes.parked_count, 0) as parked_count
+    from syncs
+    left join members
+        on syncs.sync_name = members.sync_name
+    left join compared
+        on syncs.sync_name = compared.sync_name
+    left join changes
+        on syncs.sync_name = changes.sync_name
+
+),
+
+guarded as (
+
+    select
+        *,
+        case
+            when is_ledger_missing
+                then 'ledger_missing: plans were sealed whose ledger is gone; approve, or adopt'
+            when confirmed_count < min_members then null
+            when removed_count * 100 > max_removed_percent * confirmed_count
+                then {{ guard_reason('remove', 'removed_count', 'max_removed_percent') }}
+            when added_count * 100 > max_added_percent * confirmed_count
+                then {{ guard_reason('add', 'added_count', 'max_added_percent') }}
+        end as held_reason
+    from counted
+
+)
+
+select
+    *,
+    case
+        when is_paused then 'paused'
+        when no_snapshot_reason is not null then 'no_snapshot'
+        when held_reason is not null then 'held'
+        else 'ready'
+    end as state,
+    case
+        when is_paused then 'paused until relay resume'
+        else coalesce(no_snapshot_reason, held_reason)
+    end as reason
+from guarded

@@ -1,0 +1,105 @@
+-- One row per sync that was ever planned, paused or resumed: how the ledger leaves it.
+with
+
+lines as (
+
+    select * from {{ ref('stg_ledger__lines') }}
+    where sync_name is not null
+
+),
+
+plan_syncs as (
+
+    select * from {{ ref('stg_ledger__plan_syncs') }}
+
+),
+
+last_lines as (
+
+    select
+        sync_name,
+        max(seq) as ledger_seq,
+        coalesce(
+            arg_max(kind, seq) filter (where kind in ('paused', 'resumed')) = 'paused', false
+        ) as is_paused,
+        max(written_at) filter (where kind in ('sending', 'confirmed', 'adopted')) as last_sent_at,
+        arg_max(plan_id, seq) filter (where kind in ('sending', 'confirmed', 'adopted'))
+            as last_sent_plan_id
+    from lines
+    group by sync_name
+
+),
+
+planned as (
+
+    select
+        sync_name,
+        max(created_at) as last_planned_at,
+        arg_max(plan_id, (created_at, plan_id)) as last_plan_id,
+        max(ledger_seq) as planned_from_seq
+    from plan_syncs
+    group by sync_name
+
+),
+
+names as (
+
+    select distinct sync_name from last_lines
+    union distinct
+    select distinct sync_name from planned
+
+),
+
+last_sent as (
+
+    select
+        last_lines.sync_name,
+        plan_syncs.cohort_name,
+        plan_syncs.created_at
+    from last_lines
+    inner join plan_syncs
+        on
+            last_lines.last_sent_plan_id = plan_syncs.plan_id
+            and last_lines.sync_name = plan_syncs.sync_name
+
+),
+
+whole_ledger as (
+
+    select coalesce(max(seq), 0) as last_seq from lines
+
+),
+
+-- A plan whose ledger file is gone tells nothing of what it delivered, unless a later one was sent.
+missing as (
+
+    select distinct plan_syncs.sync_name
+    from plan_syncs
+    cross join whole_ledger
+    left join last_sent
+        on plan_syncs.sync_name = last_sent.sync_name
+    where
+        (not plan_syncs.has_ledger or plan_syncs.ledger_seq > whole_ledger.last_seq)
+        and plan_syncs.created_at > coalesce(last_sent.created_at, timestamp '-infinity')
+
+)
+
+select
+    names.sync_name,
+    coalesce(last_lines.ledger_seq, 0) as ledger_seq,
+    coalesce(last_lines.is_paused, false) as is_paused,
+    missing.sync_name is not null as is_ledger_missing,
+    last_sent.cohort_name as sent_cohort_name,
+    planned.last_plan_id,
+    last_lines.last_sent_plan_id,
+    planned.last_planned_at,
+    last_lines.last_sent_at
+from names
+left join last_lines
+    on names.sync_name = last_lines.sync_name
+left join planned
+    on names.sync_name = planned.sync_name
+left join last_sent
+    on names.sync_name = last_sent.sync_name
+left join missing
+    on names.sync_name = missing.sync_name

@@ -1,0 +1,35 @@
+-- One row per line of the ledger: what was sent, answered or decided, in the order of `seq`.
+with
+
+source as (
+
+    select * from {{ source('raw', 'ledger_lines') }}
+
+),
+
+renamed as (
+
+    select
+        -- keys
+        seq,
+        plan_id,
+        sync_name,
+        request,
+        attempt,
+
+        -- attributes
+        kind,
+        http_status,
+        outcome,
+        rejected,
+        unknown as unknown_positions,
+        json_extract_string(detail, '$.decision') as decision,
+        detail,
+
+        -- times
+        "at" as written_at
+    from source
+
+)
+
+select * from renamed
