@@ -1,0 +1,431 @@
+"""What syncs.yml may say: every key, its legal values and its default.
+
+The models are frozen and know no file; `config_file` reads them from one and names the lines.
+Rules that tie fields of one entry together are collected per entry, so that one reading of the
+file finds them all.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date, time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+ALL_COHORTS = "all"
+
+CohortDestination = Literal["clevertap", "moengage", "lytics"]
+Delivery = Literal["events", "custom_list", "profile_property"]
+CohortFrequency = Literal["one_time", "hourly", "daily", "real_time"]
+OnUnknown = Literal["hold", "resend"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+# `<sync>.added.csv` is a file of the sync itself: another sync may not be called so.
+_TAKEN_ENDINGS = (".added", ".removed", ".members", ".requests", ".rows")
+_EVERY_HOURS = re.compile(r"every_([0-9]{1,2})_hours")
+_EXPORT_IDS = {
+    "clevertap": (("identity", "phone", "email"), ("objectId", "none")),
+    "moengage": (("uid",), ("moe_anonymous_id", "none")),
+}
+
+
+def _problem(text: str) -> PydanticCustomError:
+    # Braces are the library's own place holders: the text goes in as one of them.
+    return PydanticCustomError("relay", "{text}", {"text": text})
+
+
+def _check_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise _problem(
+            "expected a name that can be a file name: small letters, digits, `.`, `_` and `-`, "
+            "a letter or digit first, at most 100 characters"
+        )
+    if value.endswith(_TAKEN_ENDINGS):
+        raise _problem(f"a name may not end in {', '.join(_TAKEN_ENDINGS)}: a plan's files end so")
+    return value
+
+
+def _check_text(value: str) -> str:
+    if not value or value != value.strip():
+        raise _problem("expected text that is not empty, without spaces at its ends")
+    return value
+
+
+def _check_time_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise _problem("expected a time zone of the IANA data base, such as Asia/Kolkata or UTC")
+    return value
+
+
+def _check_time_of_day(value: str) -> str:
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise _problem('expected a time of day in quotes, "00:00" to "23:59"')
+    return value
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _check_distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise _problem("expected each name once")
+    return values
+
+
+def _check_date(value: Any) -> date:
+    # YAML reads 2026-01-01 as a date by itself; in quotes it is text.
+    if type(value) is date:
+        return value
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise _problem("expected a date such as 2026-01-31")
+
+
+def _check_own_file(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise _problem("expected the path of a CSV file, from the folder of syncs.yml")
+    folder: Path = (info.context or {}).get("folder", Path())
+    path = folder / value
+    if not path.is_file():
+        raise _problem(f"no such file: {path}")
+    return path
+
+
+def _check_namespace(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
+        raise _problem("expected letters, digits, `_`, `.` and `-` (they stand in identifiers)")
+    return value
+
+
+def _check_cohort_name_format(value: str) -> str:
+    around = value.replace("{name}", "", 1)
+    if "{name}" not in value or value.startswith(".") or set(around) & set('{}|*?\\:<>=$"'):
+        raise _problem(
+            "expected text with {name} once, no full stop first and none of "
+            '| * ? \\ : < > = $ " (MoEngage refuses them)'
+        )
+    return value
+
+
+def _check_export_frequency(value: str) -> str:
+    hours = _EVERY_HOURS.fullmatch(value)
+    if value in {"one_time", "streaming"} or (hours and 4 <= int(hours[1]) <= 24):
+        return value
+    raise _problem(
+        "expected one_time, every_4_hours … every_24_hours (whole hours), "
+        "or for moengage also streaming"
+    )
+
+
+def _check_events(value: Any) -> Any:
+    if value in ("engagement", "all"):
+        return value
+    if isinstance(value, list) and value and all(isinstance(v, str) and v for v in value):
+        return tuple(value)
+    raise _problem("expected engagement, all, or a list of event names")
+
+
+Name = Annotated[StrictStr, AfterValidator(_check_name)]
+Text = Annotated[StrictStr, AfterValidator(_check_text)]
+TimeZone = Annotated[StrictStr, AfterValidator(_check_time_zone)]
+TimeOfDay = Annotated[StrictStr, AfterValidator(_check_time_of_day)]
+TextList = Annotated[tuple[Text, ...], BeforeValidator(_as_list), AfterValidator(_check_distinct)]
+Day = Annotated[date, BeforeValidator(_check_date)]
+OwnFile = Annotated[Path, BeforeValidator(_check_own_file)]
+Namespace = Annotated[StrictStr, AfterValidator(_check_namespace)]
+ExportFrequency = Annotated[StrictStr, AfterValidator(_check_export_frequency)]
+Percent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Count = Annotated[StrictInt, Field(ge=0)]
+Positive = Annotated[StrictInt, Field(ge=1)]
+
+
+class Entry(BaseModel):
+    """A mapping of syncs.yml: only the keys named here, never changed after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_value_is_left_out(cls, data: Any) -> Any:
+        # `event_imports:` with every line below it commented out reads as null.
+        if not isinstance(data, dict):
+            return data
+        keys = {info.alias or name for name, info in cls.model_fields.items()}
+        return {key: value for key, value in data.items() if value is not None or key not in keys}
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Fields that are right alone but not together: (key, what was expected)."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _no_conflicts(self) -> "Entry":
+        conflicts = list(self.conflicts())
+        if conflicts:
+            raise PydanticCustomError(
+                "relay_conflicts", "fields that do not go together", {"conflicts": conflicts}
+            )
+        return self
+
+
+class Guard(Entry):
+    """When a sync is held: changes, in percent of its confirmed members, and from how many on."""
+
+    max_removed_percent: Annotated[Percent, Field(le=100)] = 30.0
+    max_added_percent: Percent = 300.0
+    min_members: Count = 50
+
+
+class GuardOfSync(Entry):
+    """What one sync sets of the guard; what it leaves out is the file's `guard`."""
+
+    max_removed_percent: Annotated[Percent, Field(le=100)] | None = None
+    max_added_percent: Percent | None = None
+    min_members: Count | None = None
+
+
+class AmplitudeConfig(Entry):
+    """Where and how far back Amplitude is read."""
+
+    project: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")] = "default"
+    monthly_cohort_downloads: Positive = 500
+    lookback_hours: Count = 24
+    backfill_days: Count = 90
+    min_id_length: Annotated[Positive, Field(le=1024)] = 5
+
+
+class CohortSync(Entry):
+    """One cohort (or with `all` every cohort, a sync each) to one destination."""
+
+    name: Name
+    cohort_id: Text
+    destination: CohortDestination
+    delivery: Delivery | None = None
+    enabled: StrictBool = True
+    frequency: CohortFrequency = "daily"
+    at: TimeOfDay = "00:00"
+    timezone: TimeZone = "UTC"
+    user_id_from: Annotated[TextList, Field(min_length=1)] = ("user_id",)
+    anonymous_id_from: TextList = ("device_id",)
+    segment_name: Text | None = None
+    guard: GuardOfSync = GuardOfSync()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _clevertap_sends_events(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("destination") == "clevertap":
+            return {"delivery": "events", **data}
+        return data
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """`at` goes with daily; `delivery`, `all` and `segment_name` with their destinations."""
+        if "at" in self.model_fields_set and self.frequency != "daily":
+            yield "at", "goes only with frequency: daily; leave it out"
+        if self.destination != "clevertap" and "delivery" in self.model_fields_set:
+            yield "delivery", "goes only with destination: clevertap; leave it out"
+        if self.cohort_id == ALL_COHORTS and self.destination != "lytics":
+            yield "cohort_id", "`all` goes only with destination: lytics; name one cohort"
+        if self.segment_name is not None and self.destination == "lytics":
+            yield "segment_name", "Lytics follows the cohort's own name; leave it out"
+        if self.segment_name is not None and self.cohort_id == ALL_COHORTS:
+            yield "segment_name", "one name cannot be that of every cohort; leave it out"
+
+    @property
+    def kind(self) -> Literal["cohort_sync"]:
+        """What sort of sync it is, as in the tables and documents."""
+        return "cohort_sync"
+
+    @property
+    def at_time(self) -> time:
+        """`at` as a time of day in `timezone`."""
+        return time.fromisoformat(self.at)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which `at` is meant."""
+        return ZoneInfo(self.timezone)
+
+
+class EventImport(Entry):
+    """Amplitude's events into Lytics' stream `amplitude_events`: hourly, or once."""
+
+    name: Name
+    destination: Literal["lytics"] = "lytics"
+    enabled: StrictBool = True
+    backfill_days: Count = 90
+    keep_updated: StrictBool = True
+
+    @property
+    def kind(self) -> Literal["event_import"]:
+        """What sort of sync it is, as in the tables and documents."""
+        return "event_import"
+
+    @property
+    def frequency(self) -> CohortFrequency:
+        """Hourly while kept updated, else one time (Lytics, Amplitude: Import Events)."""
+        return "hourly" if self.keep_updated else "one_time"
+
+
+class EventExport(Entry):
+    """Engagement events of CleverTap or MoEngage into Amplitude."""
+
+    name: Name
+    source: Literal["clevertap", "moengage"]
+    enabled: StrictBool = True
+    events: Annotated[
+        Literal["engagement", "all"] | tuple[str, ...], BeforeValidator(_check_events)
+    ] = "engagement"
+    frequency: ExportFrequency = "every_24_hours"
+    start_date: Day | None = None
+    from_date: Annotated[Day | None, Field(alias="from")] = None
+    to_date: Annotated[Day | None, Field(alias="to")] = None
+    user_id_from: Text = ""
+    device_id_from: Text = ""
+    residency: Literal["eu", "standard"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ids_of_the_source(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("source") not in _EXPORT_IDS:
+            return data
+        user_ids, device_ids = _EXPORT_IDS[data["source"]]
+        return {"user_id_from": user_ids[0], "device_id_from": device_ids[0], **data}
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Dates go with their frequency, ids and streaming with their source."""
+        one_time = self.frequency == "one_time"
+        if self.frequency == "streaming" and self.source != "moengage":
+            yield "frequency", "streaming goes only with source: moengage"
+        if one_time and self.start_date is not None:
+            yield "start_date", "goes only with every_N_hours; one_time takes from and to"
+        for key, value in (("from", self.from_date), ("to", self.to_date)):
+            if one_time and value is None:
+                yield key, "a one_time export needs from and to: the first and the last day"
+            elif not one_time and value is not None:
+                yield key, "goes only with frequency: one_time; use start_date"
+        if self.from_date and self.to_date and self.to_date < self.from_date:
+            yield "to", f"expected a day that is not before from ({self.from_date})"
+        user_ids, device_ids = _EXPORT_IDS[self.source]
+        if self.user_id_from not in user_ids:
+            yield "user_id_from", f"expected {' | '.join(user_ids)} for source: {self.source}"
+        if self.device_id_from not in device_ids:
+            yield "device_id_from", f"expected {' | '.join(device_ids)} for source: {self.source}"
+
+    @property
+    def kind(self) -> Literal["event_export"]:
+        """What sort of sync it is, as in the tables and documents."""
+        return "event_export"
+
+    @property
+    def destination(self) -> Literal["amplitude"]:
+        """Engagement events always go to Amplitude."""
+        return "amplitude"
+
+    @property
+    def every_hours(self) -> int | None:
+        """The hours of `every_N_hours`; None for one_time and streaming."""
+        hours = _EVERY_HOURS.fullmatch(self.frequency)
+        return int(hours[1]) if hours else None
+
+
+Sync = CohortSync | EventImport | EventExport
+
+
+class CleverTapConfig(Entry):
+    """How CleverTap is told, for all its syncs."""
+
+    event_name: Annotated[Text, Field(max_length=512)] = "Partner Sync"
+    match_case: Literal["fold", "exact"] = "fold"
+    max_identity_bytes: Positive = 512
+    on_unknown: OnUnknown = "hold"
+    reassert: StrictBool = True
+
+
+class MoEngageConfig(Entry):
+    """How MoEngage is told, for all its syncs."""
+
+    anonymous_keys: Literal["report", "send"] = "report"
+    cohort_name_format: Annotated[Text, AfterValidator(_check_cohort_name_format)] = (
+        "[Amplitude][{name}]"
+    )
+    on_unknown: OnUnknown = "resend"
+    reassert: StrictBool = True
+
+
+class LyticsConfig(Entry):
+    """How Lytics is told, for all its syncs."""
+
+    additional_fields: StrictBool = False
+    max_identifier_bytes: Positive = 256
+    max_stitched_amplitude_ids: Annotated[Positive, Field(le=50)] = 40
+    on_unknown: OnUnknown = "resend"
+    reassert: StrictBool = True
+
+
+class IdentityConfig(Entry):
+    """Who is one person: limits, and the files of one's own beside the shipped rules."""
+
+    device_linking: Literal["first_known_user", "off"] = "first_known_user"
+    max_user_ids_per_device: Positive = 5
+    flag_amplitude_ids_per_person: Positive = 100
+    flag_devices_per_person: Positive = 100
+    junk_ids: OwnFile | None = None
+    overrides: OwnFile | None = None
+    namespaces: dict[Text, Namespace] = Field(default_factory=dict)
+
+
+class Config(Entry):
+    """The whole of syncs.yml; without a file, what it says when it says nothing."""
+
+    version: Literal[1] = 1
+    guard: Guard = Guard()
+    amplitude: AmplitudeConfig = AmplitudeConfig()
+    cohort_syncs: tuple[CohortSync, ...] = ()
+    event_imports: tuple[EventImport, ...] = ()
+    event_exports: tuple[EventExport, ...] = ()
+    clevertap: CleverTapConfig = CleverTapConfig()
+    moengage: MoEngageConfig = MoEngageConfig()
+    lytics: LyticsConfig = LyticsConfig()
+    identity: IdentityConfig = IdentityConfig()
+    suppress: OwnFile | None = None
+
+    @property
+    def syncs(self) -> tuple[Sync, ...]:
+        """Every sync, import and export, in the order of the file's lists."""
+        return (*self.cohort_syncs, *self.event_imports, *self.event_exports)
+
+    def guard_of(self, sync: CohortSync) -> Guard:
+        """The guard of one sync: its own numbers, the file's where it has none."""
+        return self.guard.model_copy(update=sync.guard.model_dump(exclude_none=True))
+
+    def on_unknown_of(self, sync: Sync) -> OnUnknown:
+        """What happens to requests of unknown outcome: resend where a repeat is harmless."""
+        if isinstance(sync, EventImport):
+            return "hold"
+        if isinstance(sync, EventExport):
+            return "resend"
+        if sync.destination == "clevertap" and sync.delivery != "events":
+            return "resend"
+        by_destination = {
+            "clevertap": self.clevertap.on_unknown,
+            "moengage": self.moengage.on_unknown,
+            "lytics": self.lytics.on_unknown,
+        }
+        return by_destination[sync.destination]

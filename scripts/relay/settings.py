@@ -1,0 +1,340 @@
+"""The only reader of the environment, of `.env` and of syncs.yml.
+
+A key of a vendor is a `SecretStr` from here on: it shows as stars wherever it is printed, and no
+error names a value of the environment.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from relay.config import Config
+from relay.config_file import read_config
+from relay.errors import ConfigurationError
+
+# Hosts by region. CleverTap's Europe is the host without a prefix.
+AMPLITUDE_HOSTS = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
+AMPLITUDE_INGEST_HOSTS = {"us": "https://api2.amplitude.com", "eu": "https://api.eu.amplitude.com"}
+CLEVERTAP_HOSTS = {
+    "eu1": "https://api.clevertap.com",
+    "in1": "https://in1.api.clevertap.com",
+    "sg1": "https://sg1.api.clevertap.com",
+    "us1": "https://us1.api.clevertap.com",
+    "aps3": "https://aps3.api.clevertap.com",
+    "mec1": "https://mec1.api.clevertap.com",
+    "sk1": "https://sk1.api.clevertap.com",
+}
+MOENGAGE_HOSTS = {
+    number: f"https://api-{number}.moengage.com"
+    for number in ("01", "02", "03", "04", "05", "06", "101")
+}
+LYTICS_HOST = "https://api.lytics.io"
+LYTICS_BULK_HOST = "https://bulk.lytics.io"
+
+_PROJECT_NAME = re.compile(r"^name:\s*['\"]?cohort_relay['\"]?\s*$", re.MULTILINE)
+
+
+def _one_of(legal: Mapping[str, str]) -> Any:
+    def check(value: str) -> str:
+        if value not in legal:
+            raise ValueError(f"expected one of {', '.join(legal)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _host(value: str) -> str:
+    """A scheme and authority without path; plain http only where nothing leaves the machine."""
+    url = urlsplit(value)
+    try:
+        has_port_in_range = url.port is None or url.port > 0
+    except ValueError:
+        has_port_in_range = False
+    if (
+        url.scheme not in {"http", "https"}
+        or not url.hostname
+        or not has_port_in_range
+        or url.username is not None
+        or url.path not in {"", "/"}
+        or url.query
+        or url.fragment
+    ):
+        raise ValueError("expected a scheme and a host, no path and no user: https://host[:port]")
+    if url.scheme == "http" and not _is_loopback(url.hostname):
+        raise ValueError("expected https; plain http is for loopback only")
+    return f"{url.scheme}://{url.netloc}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("expected a time zone of the IANA data base, such as Asia/Kolkata")
+    return value
+
+
+def _instant(value: object) -> datetime:
+    try:
+        instant = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("expected ISO 8601 in UTC, such as 2026-03-02T12:00:00Z") from None
+    # A time without an offset is taken as what it must be, UTC.
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+
+
+class Environment(BaseSettings):
+    """The variables of the process and of `.env` (the process wins); empty ones count as unset."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    amplitude_api_key: SecretStr | None = None
+    amplitude_secret_key: SecretStr | None = None
+    amplitude_region: Annotated[str, _one_of(AMPLITUDE_HOSTS)] | None = None
+    amplitude_api_url: Host | None = None
+    amplitude_ingest_url: Host | None = None
+    clevertap_account_id: str | None = None
+    clevertap_passcode: SecretStr | None = None
+    clevertap_region: Annotated[str, _one_of(CLEVERTAP_HOSTS)] | None = None
+    clevertap_timezone: Annotated[str, AfterValidator(_zone)] | None = None
+    clevertap_api_url: Host | None = None
+    moengage_workspace_id: str | None = None
+    moengage_api_key: SecretStr | None = None
+    moengage_data_center: Annotated[str, _one_of(MOENGAGE_HOSTS)] | None = None
+    moengage_api_url: Host | None = None
+    lytics_api_token: SecretStr | None = None
+    lytics_api_url: Host | None = None
+    lytics_bulk_url: Host | None = None
+    relay_now: Instant | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` hands over: it reads the process and `.env`, once."""
+        return (init_settings,)
+
+    def amplitude_host(self) -> str:
+        """Host of the Export and Cohorts APIs; that of the US without a region."""
+        return self.amplitude_api_url or AMPLITUDE_HOSTS[self.amplitude_region or "us"]
+
+    def amplitude_ingest_host(self, residency: Literal["eu", "standard"] | None = None) -> str:
+        """Host that takes events: by an export's residency, else the region, else Europe's.
+
+        Source:
+            CleverTap, Amplitude Export: Data Residency, Europe (default) or Standard.
+        """
+        region = {"eu": "eu", "standard": "us", None: self.amplitude_region or "eu"}[residency]
+        return self.amplitude_ingest_url or AMPLITUDE_INGEST_HOSTS[region]
+
+    def clevertap_host(self) -> str:
+        """Host of CleverTap's API; Europe's without a region, as CleverTap has it."""
+        return self.clevertap_api_url or CLEVERTAP_HOSTS[self.clevertap_region or "eu1"]
+
+    def clevertap_zone(self) -> ZoneInfo:
+        """The zone of the CleverTap project, in which its event times are written.
+
+        Raises:
+            ConfigurationError: `CLEVERTAP_TIMEZONE` is not set: a guess would move every event.
+        """
+        self.require("clevertap_timezone")
+        return ZoneInfo(str(self.clevertap_timezone))
+
+    def moengage_host(self) -> str:
+        """Host of MoEngage's API.
+
+        Raises:
+            ConfigurationError: Neither the data center nor an address is set; there is no default.
+        """
+        if self.moengage_api_url is None:
+            self.require("moengage_data_center")
+        return self.moengage_api_url or MOENGAGE_HOSTS[str(self.moengage_data_center)]
+
+    def lytics_host(self) -> str:
+        """Host that takes JSON."""
+        return self.lytics_api_url or LYTICS_HOST
+
+    def lytics_bulk_host(self) -> str:
+        """Host that takes CSV files."""
+        return self.lytics_bulk_url or LYTICS_BULK_HOST
+
+    def require(self, *names: str) -> None:
+        """Make sure that these fields are set.
+
+        Raises:
+            ConfigurationError: Some are not; the message names every one of their variables.
+        """
+        missing = [name.upper() for name in names if getattr(self, name) is None]
+        if missing:
+            raise ConfigurationError(
+                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set; "
+                "set in the environment or in .env of RELAY_HOME"
+            )
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds everything of one installation (RELAY_HOME) and the places in it."""
+
+    root: Path
+
+    @property
+    def syncs_file(self) -> Path:
+        """The configuration; it may be absent."""
+        return self.root / "syncs.yml"
+
+    @property
+    def landing(self) -> Path:
+        """Bytes as they were received."""
+        return self.root / "landing"
+
+    @property
+    def warehouse(self) -> Path:
+        """Folder of the two databases."""
+        return self.root / "warehouse"
+
+    @property
+    def database(self) -> Path:
+        """The working database, with one writer."""
+        return self.warehouse / "relay.duckdb"
+
+    @property
+    def analytics(self) -> Path:
+        """The read-only copy for analysts."""
+        return self.warehouse / "analytics.duckdb"
+
+    @property
+    def outbox(self) -> Path:
+        """Sealed plans, a folder each."""
+        return self.root / "outbox"
+
+    @property
+    def ledger(self) -> Path:
+        """What was sent and answered, a file a plan."""
+        return self.root / "ledger"
+
+    @property
+    def reports(self) -> Path:
+        """The report page."""
+        return self.root / "reports"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the process that works; its content names the holder."""
+        return self.root / "relay.lock"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a command needs to know before it begins."""
+
+    home: Home
+    config: Config
+    env: Environment
+    project_root: Path
+    syncs_file: Path | None = field(default=None)
+
+    def now(self) -> datetime:
+        """The clock, in UTC; it stands still where RELAY_NOW is set."""
+        return self.env.relay_now or datetime.now(UTC)
+
+
+def find_project_root() -> Path:
+    """The folder of the dbt project: upwards from here, else where this code stands.
+
+    Raises:
+        ConfigurationError: Neither is a checkout of the project.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        project = folder / "dbt_project.yml"
+        if project.is_file() and _PROJECT_NAME.search(project.read_text(encoding="utf-8")):
+            return folder
+    raise ConfigurationError(
+        f"{here}: no dbt_project.yml of cohort_relay here or above; "
+        "run relay in the project's folder"
+    )
+
+
+def load_settings(
+    home: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    syncs_file: Path | None = None,
+) -> Settings:
+    """Read everything once: the environment, `.env` and syncs.yml.
+
+    Args:
+        home: RELAY_HOME; default the variable, else the project's folder.
+        environ: The variables; default those of this process.
+        syncs_file: The configuration to read; default `syncs.yml` in the home, and without one an
+            empty configuration. A file named here must exist.
+
+    Raises:
+        ConfigurationError: Something cannot be right; the message names every variable, or every
+            line and field of the file, with what was expected.
+    """
+    environ = os.environ if environ is None else environ
+    project_root = find_project_root()
+    root = home or Path(environ.get("RELAY_HOME") or project_root)
+    place = Home(root.expanduser().absolute())
+    env = _read_environment(place.root / ".env", environ)
+    path = syncs_file or (place.syncs_file if place.syncs_file.exists() else None)
+    config = Config() if path is None else read_config(path)
+    return Settings(place, config, env, project_root, path)
+
+
+def _read_environment(env_file: Path, environ: Mapping[str, str]) -> Environment:
+    names = Environment.model_fields
+    given: dict[str, Any] = {
+        name.lower(): value.strip()
+        for name, value in environ.items()
+        if name.lower() in names and value.strip()
+    }
+    try:
+        written = DotEnvSettingsSource(
+            Environment, env_file=env_file, env_file_encoding="utf-8-sig"
+        )()
+        return Environment.model_validate({**written, **given})
+    except ValidationError as error:
+        lines = [
+            f"{str(detail['loc'][0]).upper()}: {detail['msg'].removeprefix('Value error, ')}"
+            for detail in error.errors(include_url=False, include_input=False)
+        ]
+        raise ConfigurationError("\n".join(lines)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{env_file}: is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from None
