@@ -7,6 +7,7 @@ plan_rows as (
 
 ),
 
+-- What is left of a plan is superseded once a later one has the sync's rows, or found none to send.
 plan_syncs as (
 
     select
@@ -16,6 +17,7 @@ plan_syncs as (
             order by created_at desc, plan_id desc
         ) = 1 as is_latest_of_sync
     from {{ ref('stg_ledger__plan_syncs') }}
+    where has_rows or state = 'empty'
 
 ),
 

@@ -23,6 +23,9 @@ last_lines as (
             arg_max(kind, seq) filter (where kind in ('paused', 'resumed')) = 'paused', false
         ) as is_paused,
         max(written_at) filter (where kind in ('sending', 'confirmed', 'adopted')) as last_sent_at,
+        max(written_at) filter (
+            where kind in ('sending', 'confirmed', 'adopted', 'checked')
+        ) as last_run_at,
         arg_max(plan_id, seq) filter (where kind in ('sending', 'confirmed', 'adopted'))
             as last_sent_plan_id
     from lines
@@ -93,7 +96,9 @@ select
     planned.last_plan_id,
     last_lines.last_sent_plan_id,
     planned.last_planned_at,
-    last_lines.last_sent_at
+    last_lines.last_sent_at,
+    -- A look that found nothing to send is a run too.
+    last_lines.last_run_at
 from names
 left join last_lines
     on names.sync_name = last_lines.sync_name

@@ -119,7 +119,9 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
             ).fetchall()
         ]
         for sync in syncs:
-            values = {**sync, "plan_id": plan_id, "sync_name": sync["name"]}
+            has_rows = any(file["sync"] == sync["name"] for file in row_files)
+            known = {"plan_id": plan_id, "sync_name": sync["name"], "has_rows": has_rows}
+            values = {**sync, **known}
             connection.execute(
                 f"insert into raw.plan_syncs values ({', '.join('?' for _ in columns)})",
                 [values.get(column) for column in columns],

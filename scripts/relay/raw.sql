@@ -206,7 +206,8 @@ create table if not exists raw.plan_syncs (
     parked bigint,
     state varchar,
     reason varchar,
-    changes_hash varchar
+    changes_hash varchar,
+    has_rows boolean not null
 );
 
 -- One row per change of a sealed plan: at which request and position it stands.

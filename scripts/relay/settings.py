@@ -7,11 +7,11 @@ error names a value of the environment.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -257,6 +257,21 @@ class Home:
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """What one command asks of the models, beside the configuration.
+
+    Attributes:
+        planned_at: The clock of the command; None: it runs.
+        retries_rejected: Parked rows are sent once more (`plan --retry-rejected`).
+        undoes: The plan whose inverse is planned, instead of the difference (`undo`).
+    """
+
+    planned_at: datetime | None = None
+    retries_rejected: bool = False
+    undoes: str | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything a command needs to know before it begins."""
 
@@ -265,10 +280,16 @@ class Settings:
     env: Environment
     project_root: Path
     syncs_file: Path | None = field(default=None)
+    run: RunOptions = field(default_factory=RunOptions)
 
     def now(self) -> datetime:
-        """The clock, in UTC; it stands still where RELAY_NOW is set."""
-        return self.env.relay_now or datetime.now(UTC)
+        """The clock, in UTC; it stands still where RELAY_NOW is set or the command froze it."""
+        return self.run.planned_at or self.env.relay_now or datetime.now(UTC)
+
+    def for_run(self, *, retries_rejected: bool = False, undoes: str | None = None) -> Self:
+        """The same settings with the clock stopped at this second: one time for one run."""
+        planned_at = self.now().replace(microsecond=0)
+        return replace(self, run=RunOptions(planned_at, retries_rejected, undoes))
 
 
 def find_project_root() -> Path:

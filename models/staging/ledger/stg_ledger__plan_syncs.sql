@@ -34,6 +34,7 @@ renamed as (
         source.state,
         source.reason,
         source.changes_hash,
+        source.has_rows,
         source.added as added_count,
         source.removed as removed_count,
 

@@ -1,0 +1,279 @@
+"""`relay plan`: build, see what is due, and seal it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from relay import warehouse
+from relay.apply.ledger import Ledger
+from relay.config import ALL_COHORTS, CohortSync, Sync
+from relay.errors import ConfigurationError
+from relay.plan.build import build
+from relay.plan.manifest import Plan, PlanFile, PlanSync
+from relay.plan.payloads import payload_of
+from relay.plan.schedule import is_due
+from relay.plan.seal import changes_hash_of, finish_plan, seal_sync, sealing_folder
+from relay.settings import Settings
+
+ACTIONS = ("added", "removed", "reasserted", "refreshed", "renamed")
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What was asked of `relay plan`.
+
+    Attributes:
+        syncs: Named syncs: planned whatever their schedule says. Empty: every sync that is due.
+        force: A one-time sync that has run may run again.
+        first: Only this many additions of each sync, to try a destination.
+        adopt: Syncs whose desired members are recorded as confirmed, sending nothing.
+        retry_rejected: Parked rows are tried once more.
+    """
+
+    syncs: tuple[str, ...] = ()
+    force: bool = False
+    first: int | None = None
+    adopt: tuple[str, ...] = ()
+    retry_rejected: bool = False
+
+
+@dataclass(frozen=True)
+class PlanOutcome:
+    """A plan, or None where nothing is to be sent; and how every sync that was looked at stands."""
+
+    plan: Plan | None
+    syncs: tuple[PlanSync, ...]
+    held_in: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON document of `relay plan`."""
+        return {
+            "plan_id": self.plan.plan_id if self.plan else None,
+            "plan_hash": self.plan.plan_hash if self.plan else None,
+            "path": str(self.plan.folder) if self.plan else None,
+            "syncs": [
+                {**vars(sync), "held_in": self.held_in.get(sync.name)} for sync in self.syncs
+            ],
+        }
+
+    @property
+    def is_held(self) -> bool:
+        """Whether anything waits for approval."""
+        return any(sync.state == "held" for sync in self.syncs)
+
+
+def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
+    """Build and seal what is due, or what was named. The caller holds the lock.
+
+    Raises:
+        ConfigurationError: A named sync does not exist or is not enabled.
+        BuildError: dbt failed.
+        PlanError: Something cannot be sealed; nothing is.
+    """
+    settings = settings.for_run(retries_rejected=request.retry_rejected)
+    _check_names(settings, (*request.syncs, *request.adopt))
+    build(settings)
+    connection = warehouse.connect(settings)
+    try:
+        return _seal_what_is_due(connection, settings, request)
+    finally:
+        connection.close()
+
+
+def _check_names(settings: Settings, names: Sequence[str]) -> None:
+    known = {sync.name for sync in settings.config.syncs}
+    every = [
+        sync.name
+        for sync in settings.config.cohort_syncs
+        if isinstance(sync, CohortSync) and sync.cohort_id == ALL_COHORTS
+    ]
+    for name in names:
+        if name not in known and not any(name.startswith(f"{prefix}-") for prefix in every):
+            raise ConfigurationError(
+                f"there is no sync {name!r} in {settings.syncs_file or settings.home.syncs_file};"
+                f" known: {', '.join(sorted(known)) or 'none'}"
+            )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A sync as the models leave it, before its schedule is asked."""
+
+    sync: PlanSync
+    config: Sync
+    last_run_at: datetime | None
+
+
+def _seal_what_is_due(
+    connection: DuckDBPyConnection, settings: Settings, request: PlanRequest
+) -> PlanOutcome:
+    created_at = settings.now()
+    syncs: list[PlanSync] = []
+    files: list[PlanFile] = []
+    held_in: dict[str, str] = {}
+    with sealing_folder(settings.home) as folder:
+        for candidate in _candidates(connection, settings, request):
+            sync = _scheduled(candidate, request, created_at)
+            adopts = sync.name in request.adopt
+            if sync.state not in {"ready", "held"} and not adopts:
+                syncs.append(sync)
+                continue
+            payload = _payload_query(sync, request)
+            held_plan = _same_held_plan(connection, sync, payload)
+            if held_plan is not None and not adopts:
+                held_in[sync.name] = held_plan
+                syncs.append(sync)
+                continue
+            sealed = seal_sync(
+                connection,
+                folder,
+                name=sync.name,
+                kind=sync.kind,
+                destination=sync.destination,
+                delivery=sync.delivery,
+                payload=payload,
+                sends=not adopts,
+            )
+            counted = replace(
+                sync,
+                **{action: sealed.counts.get(action, 0) for action in ACTIONS},
+                changes_hash=sealed.changes_hash,
+            )
+            if not sealed.counts:
+                for file in sealed.files:
+                    (folder / file.path).unlink()
+                syncs.append(replace(counted, state="empty", reason="nothing to send"))
+                continue
+            syncs.append(counted)
+            files += sealed.files
+        plan = None
+        if files:
+            plan = finish_plan(
+                settings.home,
+                folder,
+                kind="sync",
+                created_at=created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                undoes=None,
+                syncs=syncs,
+                files=files,
+            )
+    _record(settings, plan, syncs, request, created_at)
+    return PlanOutcome(plan, tuple(syncs), held_in)
+
+
+def _candidates(
+    connection: DuckDBPyConnection, settings: Settings, request: PlanRequest
+) -> list[_Candidate]:
+    """Every enabled sync (or the named ones), with what the models say of it."""
+    cursor = connection.execute(
+        """
+        select
+            syncs.sync_name as name,
+            syncs.kind,
+            syncs.destination,
+            syncs.delivery,
+            syncs.cohort_id,
+            totals.cohort_name,
+            totals.snapshot_id,
+            coalesce(ledger_syncs.ledger_seq, 0) as ledger_seq,
+            coalesce(
+                totals.state, if(coalesce(ledger_syncs.is_paused, false), 'paused', 'ready')
+            ) as state,
+            coalesce(
+                totals.reason,
+                if(coalesce(ledger_syncs.is_paused, false), 'paused until relay resume', null)
+            ) as reason,
+            coalesce(totals.unchanged_count, 0) as unchanged,
+            coalesce(totals.in_doubt_count, 0) as in_doubt,
+            coalesce(totals.unaddressable_count, 0) as unaddressable,
+            coalesce(totals.suppressed_count, 0) as suppressed,
+            coalesce(totals.parked_count, 0) as parked,
+            coalesce(totals.members_count, 0) as members,
+            syncs.config_name,
+            ledger_syncs.last_run_at
+        from staging.stg_relay__syncs as syncs
+        left join cohorts.sync_totals as totals
+            on syncs.sync_name = totals.sync_name
+        left join ledger.syncs as ledger_syncs
+            on syncs.sync_name = ledger_syncs.sync_name
+        where syncs.is_enabled
+        order by syncs.position, syncs.sync_name
+        """
+    )
+    columns = [column[0] for column in cursor.description or []]
+    by_name = {sync.name: sync for sync in settings.config.syncs}
+    named = {*request.syncs, *request.adopt}
+    found = []
+    for values in cursor.fetchall():
+        row = dict(zip(columns, values, strict=True))
+        config = by_name[row.pop("config_name")]
+        last_run_at = row.pop("last_run_at")
+        if named and row["name"] not in named and config.name not in named:
+            continue
+        on_unknown = settings.config.on_unknown_of(config)
+        found.append(
+            _Candidate(
+                PlanSync(**row, on_unknown=on_unknown),
+                config,
+                None if last_run_at is None else last_run_at.replace(tzinfo=UTC),
+            )
+        )
+    return found
+
+
+def _scheduled(candidate: _Candidate, request: PlanRequest, now: datetime) -> PlanSync:
+    """The sync with state not_due where its schedule says so and nobody named it."""
+    sync = candidate.sync
+    if sync.state not in {"ready", "held"}:
+        return sync
+    due = is_due(candidate.config, last_run=candidate.last_run_at, now=now)
+    named = sync.name in request.syncs or candidate.config.name in request.syncs
+    may_run = due.is_due or request.force or sync.name in request.adopt
+    if may_run or (named and candidate.config.frequency != "one_time"):
+        return sync
+    return replace(sync, state="not_due", reason=due.reason)
+
+
+def _payload_query(sync: PlanSync, request: PlanRequest) -> str:
+    name = sync.name.replace("'", "''")
+    rows = f"select * from {payload_of(sync.kind, sync.destination)} where sync_name = '{name}'"
+    if sync.name in request.adopt:
+        rows = f"{rows} and action = 'added'"
+    elif request.first is not None:
+        rows = f"{rows} and phase = 2 order by position limit {request.first:d}"
+    return f"({rows})"
+
+
+def _same_held_plan(connection: DuckDBPyConnection, sync: PlanSync, payload: str) -> str | None:
+    """The plan that holds just these changes of the sync already, where there is one."""
+    if sync.state != "held":
+        return None
+    row = connection.execute(
+        "select plan_id, state, changes_hash, ledger_seq from staging.stg_ledger__plan_syncs"
+        " where sync_name = ? and (has_rows or state = 'empty')"
+        " order by created_at desc, plan_id desc limit 1",
+        [sync.name],
+    ).fetchone()
+    if row is None or row[1] != "held" or row[3] != sync.ledger_seq:
+        return None
+    return str(row[0]) if row[2] == changes_hash_of(connection, payload) else None
+
+
+def _record(
+    settings: Settings,
+    plan: Plan | None,
+    syncs: list[PlanSync],
+    request: PlanRequest,
+    at: datetime,
+) -> None:
+    """Tell the ledger of adopted segments, and of due syncs that had nothing to send."""
+    with Ledger.open(settings.home) as ledger:
+        for sync in syncs:
+            if sync.state == "empty":
+                ledger.append("checked", at=at, plan_id=None, sync=sync.name)
+            elif plan is not None and sync.name in request.adopt:
+                ledger.append("adopted", at=at, plan_id=plan.plan_id, sync=sync.name)

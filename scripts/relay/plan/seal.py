@@ -1,0 +1,204 @@
+"""Seals one sync's payload rows into files: bodies, rows, and CSV for people.
+
+The same rows, time and limits give the same bytes. Each file is written whole under a temporary
+name; the plan's folder gets its final name only when everything in it, the manifest last, is on disk.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from relay.durable import sha256_of, sync_file, sync_folder, writing
+from relay.faultpoints import reach
+from relay.plan.manifest import Plan, PlanFile, PlanSync, canonical_json, manifest_of, read_plan
+from relay.plan.payloads import delivery_of, limits_of
+from relay.plan.requests import cut_requests, write_bodies
+from relay.settings import Home
+
+# How a person uploads the same changes by hand, in each vendor's own form (DESIGN §2.5).
+_HAND_UPLOADS = {
+    "moengage": {
+        "added_csv": "select key_value as uid from sealed_rows where phase = 2",
+        "removed_csv": "select key_value as uid from sealed_rows where phase = 1",
+    },
+    "clevertap": {
+        "members_csv": "select if(key_type = 'identity', 'i', 'g') as \"Type\","
+        ' key_value as "Identity" from cohorts.desired_keys where sync_name = $sync',
+    },
+}
+
+
+@dataclass(frozen=True)
+class SealedSync:
+    """What sealing one sync gave: its counts by action, its hash and its files."""
+
+    counts: dict[str, int]
+    changes_hash: str
+    files: list[PlanFile]
+
+
+@contextmanager
+def sealing_folder(home: Home) -> Iterator[Path]:
+    """A folder in the outbox to seal into; gone afterwards unless it was given its plan's name."""
+    folder = home.outbox / f".sealing-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def seal_sync(
+    connection: DuckDBPyConnection,
+    folder: Path,
+    *,
+    name: str,
+    kind: str,
+    destination: str,
+    delivery: str | None,
+    payload: str,
+    sends: bool = True,
+) -> SealedSync:
+    """Write the files of one sync.
+
+    Args:
+        connection: Open warehouse, built.
+        folder: Where to write.
+        name: The sync.
+        kind: cohort_sync, event_import or event_export.
+        destination: Of the sync.
+        delivery: Of the sync, where it has one.
+        payload: Query of its payload rows.
+        sends: False to record the rows without a request (an adopted segment): request 0.
+
+    Raises:
+        PlanError: A record is over the destination's limit of a request.
+    """
+    limits, send = limits_of(connection, destination, delivery_of(kind, destination, delivery))
+    cut_requests(connection, payload, limits)
+    if not sends:
+        connection.execute("update sealed_rows set request = 0, request_position = position - 1")
+    counts: dict[str, int] = dict(
+        connection.execute(
+            "select action, count(*) from sealed_rows group by action order by action"
+        ).fetchall()
+    )
+    total = sum(counts.values())
+    files = []
+    if sends:
+        path = folder / f"{name}.requests.ndjson"
+        requests = write_bodies(connection, path)
+        files.append(_file_of(path, name, "requests", total, requests, send))
+    files.append(_write_rows(connection, folder, name, total))
+    files.append(
+        _write_csv(
+            connection,
+            folder / f"{name}.csv",
+            name,
+            "csv",
+            "select action, reason, key_type, key_value, match_key, cohort_id, cohort_name,"
+            " request, request_position, change_id from sealed_rows",
+            "request, request_position",
+        )
+    )
+    if sends:
+        for role, query in _HAND_UPLOADS.get(destination, {}).items():
+            path = folder / f"{name}.{role.removesuffix('_csv')}.csv"
+            files.append(_write_csv(connection, path, name, role, query, "all"))
+    return SealedSync(counts, changes_hash_of(connection, "sealed_rows"), files)
+
+
+def changes_hash_of(connection: DuckDBPyConnection, rows: str) -> str:
+    """What the changes are, whatever the time: a hash over each change and its payload in order."""
+    ((text,),) = connection.execute(
+        "select sha256(coalesce(string_agg(change_id || ':' || coalesce(payload_hash, ''), ','"
+        f" order by position), '')) from {rows}"
+    ).fetchall()
+    return str(text)
+
+
+def finish_plan(
+    home: Home,
+    folder: Path,
+    *,
+    kind: str,
+    created_at: str,
+    undoes: str | None,
+    syncs: list[PlanSync],
+    files: list[PlanFile],
+) -> Plan:
+    """Write the manifest, make the plan's ledger file, and give the folder its name.
+
+    The empty ledger file comes before the plan: a plan without one has lost its ledger.
+    """
+    manifest: dict[str, Any] = manifest_of(
+        kind=kind, created_at=created_at, undoes=undoes, syncs=syncs, files=files
+    )
+    with writing(folder / "manifest.json") as file:
+        file.write(canonical_json(manifest))
+    plan_id = manifest["plan_id"]
+    home.ledger.mkdir(parents=True, exist_ok=True)
+    ledger_file = home.ledger / f"{plan_id}.ndjson"
+    ledger_file.touch()
+    sync_file(ledger_file)
+    sync_folder(home.ledger)
+    reach("plan.before_rename")
+    final = home.outbox / plan_id
+    if not (final / "manifest.json").exists():
+        # A folder without a manifest cannot be a plan: nothing that was sealed is removed here.
+        shutil.rmtree(final, ignore_errors=True)
+        folder.rename(final)
+        sync_folder(home.outbox)
+    reach("plan.sealed")
+    return read_plan(home, plan_id)
+
+
+def _write_rows(
+    connection: DuckDBPyConnection, folder: Path, name: str, total: int
+) -> PlanFile:
+    path = folder / f"{name}.rows.parquet"
+    connection.execute(
+        "copy (select change_id, request, request_position as position, phase, action, reason,"
+        " key_type, key_value, match_key, cohort_name, payload_hash, person_ids, anchors"
+        f" from sealed_rows order by request, request_position) to '{_quoted(path)}'"
+        " (format parquet)"
+    )
+    sync_file(path)
+    return _file_of(path, name, "rows", total, 0, None)
+
+
+def _write_csv(
+    connection: DuckDBPyConnection, path: Path, sync: str, role: str, query: str, order: str
+) -> PlanFile:
+    query = query.replace("$sync", "'" + sync.replace("'", "''") + "'")
+    ((rows,),) = connection.execute(
+        f"copy ({query} order by {order}) to '{_quoted(path)}' (format csv, header true)"
+    ).fetchall()
+    sync_file(path)
+    return _file_of(path, sync, role, rows, 0, None)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _file_of(
+    path: Path, sync: str, role: str, rows: int, requests: int, send: dict[str, Any] | None
+) -> PlanFile:
+    return PlanFile(
+        sync=sync,
+        role=role,
+        path=path.name,
+        sha256=sha256_of(path),
+        rows=rows,
+        requests=requests,
+        bytes=path.stat().st_size,
+        send=send,
+    )
