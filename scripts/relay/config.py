@@ -143,6 +143,15 @@ def _check_events(value: Any) -> Any:
     raise _problem("expected engagement, all, or a list of event names")
 
 
+def _check_event_name(value: str) -> str:
+    if len(value) > 120 or set(value) & set("%><!|&.:;$'\"\\"):
+        raise _problem(
+            "expected at most 120 characters and none of % > < ! | & . : ; $ ' \" \\ "
+            "(CleverTap refuses them)"
+        )
+    return value
+
+
 Name = Annotated[StrictStr, AfterValidator(_check_name)]
 Text = Annotated[StrictStr, AfterValidator(_check_text)]
 TimeZone = Annotated[StrictStr, AfterValidator(_check_time_zone)]
@@ -351,7 +360,7 @@ Sync = CohortSync | EventImport | EventExport
 class CleverTapConfig(Entry):
     """How CleverTap is told, for all its syncs."""
 
-    event_name: Annotated[Text, Field(max_length=512)] = "Partner Sync"
+    event_name: Annotated[Text, AfterValidator(_check_event_name)] = "Partner Sync"
     match_case: Literal["fold", "exact"] = "fold"
     max_identity_bytes: Positive = 512
     on_unknown: OnUnknown = "hold"

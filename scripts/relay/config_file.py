@@ -5,7 +5,6 @@ YAML 1.2 is read as nodes, which know their lines, and only then checked against
 seen before anything is lost in plain values.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -59,18 +58,10 @@ def read_config(path: Path) -> Config:
             name_location, "another sync, import or export has this name; names are given once"
         )
     if document.problems or config is None:
-        raise ConfigurationError(_message(path, document.problems))
+        raise ConfigurationError.of_file(
+            path, ((line, _dotted(place), text) for line, place, text in document.problems)
+        )
     return config
-
-
-def _message(path: Path, problems: Iterable[tuple[int, Location, str]]) -> str:
-    lines = [
-        f"{path}:{line}: {_dotted(location)}{': ' if location else ''}{text}"
-        for line, location, text in sorted(set(problems), key=lambda p: (p[0], _dotted(p[1]), p[2]))
-    ]
-    if len(lines) == 1:
-        return lines[0]
-    return "\n".join([f"{path} has {len(lines)} problems:", *lines])
 
 
 def _dotted(location: Location) -> str:

@@ -5,6 +5,7 @@ else that goes wrong is a bug and stays a traceback. Results that are no failure
 some rows were rejected) are not errors: commands return them with exit code 3 or 4.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -18,6 +19,18 @@ class ConfigurationError(RelayError):
     """The call, the environment or syncs.yml cannot be right."""
 
     exit_code = 2
+
+    @classmethod
+    def of_file(
+        cls, path: Path | str, problems: Iterable[tuple[int, str, str]]
+    ) -> "ConfigurationError":
+        """One error that tells every problem of a file: (1-based line, field or "", text)."""
+        lines = [
+            f"{path}:{line}: {field}{': ' if field else ''}{text}"
+            for line, field, text in sorted(set(problems))
+        ]
+        heading = [] if len(lines) == 1 else [f"{path} has {len(lines)} problems:"]
+        return cls("\n".join([*heading, *lines]))
 
 
 class InputFileError(RelayError):

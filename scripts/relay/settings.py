@@ -23,7 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from relay.config import Config
+from relay.config import Config, EventExport
 from relay.config_file import read_config
 from relay.errors import ConfigurationError
 
@@ -290,6 +290,15 @@ class Settings:
         """The same settings with the clock stopped at this second: one time for one run."""
         planned_at = self.now().replace(microsecond=0)
         return replace(self, run=RunOptions(planned_at, retries_rejected, undoes))
+
+    def residency_of(self, export: EventExport) -> Literal["eu", "standard"]:
+        """Where an export's events are kept: its own word, else the region's, else Europe."""
+        return export.residency or ("standard" if self.env.amplitude_region == "us" else "eu")
+
+    def source_zone(self, export: EventExport) -> ZoneInfo:
+        """The zone of an export's midnights: CleverTap's project's (UTC while unset), else UTC."""
+        named = self.env.clevertap_timezone if export.source == "clevertap" else None
+        return ZoneInfo(named or "UTC")
 
 
 def find_project_root() -> Path:
