@@ -58,7 +58,7 @@ joined as (
         syncs.max_removed_percent,
         syncs.max_added_percent,
         syncs.min_members,
-        {{ setting_of('syncs.destination', 'on_unknown') }} as on_unknown_setting,
+        syncs.on_unknown,
         {{ setting_of('syncs.destination', 'reassert') }} as reasserts,
 
         -- state
@@ -85,9 +85,6 @@ joined as (
 )
 
 select
-    * exclude (on_unknown_setting),
-    -- A list that is replaced and a property that is set may be sent twice; an event may not.
-    if(destination = 'clevertap' and delivery != 'events', 'resend', on_unknown_setting)
-        as on_unknown,
+    *,
     {{ segment_of('destination', 'cohort_id', 'cohort_name') }} as segment
 from joined

@@ -41,6 +41,8 @@ _SYNCS = {
 }
 _SETTINGS = {
     "planned_at": "timestamp",
+    "retries_rejected": "boolean",
+    "undoes": "varchar",
     "amplitude_project": "varchar",
     "amplitude_min_id_length": "bigint",
     "device_linking": "varchar",
@@ -194,6 +196,8 @@ def _settings_row(settings: Settings) -> Row:
     config = settings.config
     return {
         "planned_at": settings.now().replace(tzinfo=None).isoformat(),
+        "retries_rejected": settings.run.retries_rejected,
+        "undoes": settings.run.undoes,
         "amplitude_project": config.amplitude.project,
         "amplitude_min_id_length": config.amplitude.min_id_length,
         "device_linking": config.identity.device_linking,

@@ -19,7 +19,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from relay.config_tables import write_config_tables
-from relay.errors import LockedError
+from relay.errors import ConfigurationError, LockedError
 from relay.faultpoints import reach
 from relay.ledger_tables import refresh_ledger_tables
 from relay.settings import Home, Settings
@@ -118,6 +118,19 @@ def connect(settings: Settings) -> DuckDBPyConnection:
     connection = duckdb.connect(str(home.database))
     connection.execute("set TimeZone = 'UTC'")
     prepare(connection, settings)
+    return connection
+
+
+def read(home: Home) -> DuckDBPyConnection:
+    """Open the analysts' copy for reading: at any time, also while something is being written.
+
+    Raises:
+        ConfigurationError: There is none yet.
+    """
+    if not home.analytics.exists():
+        raise ConfigurationError(f"{home.analytics} is not there yet; run `relay build` first")
+    connection = duckdb.connect(str(home.analytics), read_only=True)
+    connection.execute("set TimeZone = 'UTC'")
     return connection
 
 

@@ -36,9 +36,15 @@ class Outcome:
 
 
 def relay_command(
-    group: click.Group, name: str, *, hidden: bool = False
+    group: click.Group, name: str, **attributes: Any
 ) -> Callable[[Callable[..., Outcome]], click.Command]:
-    """Register a function as `relay … name`; it is called with the Settings and its options."""
+    """Register a function as `relay … name`; it is called with the Settings and its options.
+
+    Args:
+        group: The click group it belongs to.
+        name: The word that calls it.
+        attributes: More of what `click.Group.command` takes, such as `hidden`.
+    """
 
     def register(function: Callable[..., Outcome]) -> click.Command:
         @functools.wraps(function)
@@ -51,7 +57,7 @@ def relay_command(
                 finish(outcome, as_json=as_json)
 
         with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")(run)
-        return group.command(name, hidden=hidden)(with_json)
+        return group.command(name, **attributes)(with_json)
 
     return register
 

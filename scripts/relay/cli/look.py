@@ -1,0 +1,54 @@
+"""`relay status`, `members`, `explain`: questions, answered from the analysts' copy."""
+
+from datetime import datetime
+
+import click
+
+from relay import warehouse
+from relay.cli.command import Outcome, relay_command
+from relay.cli.options import INSTANT
+from relay.report.members import members_of
+from relay.report.status import status
+from relay.report.tables import table
+from relay.settings import Settings
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to the `relay` group."""
+
+    @relay_command(group, "status")
+    def status_command(settings: Settings) -> Outcome:
+        """How each sync and export stands: last run, next run, members, what waits.
+
+        \b
+        Example:
+            relay status
+        """
+        with warehouse.read(settings.home) as connection:
+            entries = status(connection, settings)
+        columns = (
+            *("name", "destination", "members", "confirmed", "pending", "held", "unknown"),
+            *("parked", "last_run_at", "next_run_at"),
+        )
+        rows = [
+            (*(entry[column] for column in columns), "; ".join(entry["notes"]))
+            for entry in entries
+        ]
+        text = table((*columns, "notes"), rows)
+        return Outcome({"syncs": entries}, f"{len(entries)} syncs", text)
+
+    @relay_command(group, "members")
+    @click.argument("sync")
+    @click.option("--as-of", type=INSTANT, help="A past time (ISO 8601, UTC); default now.")
+    def members_command(settings: Settings, sync: str, as_of: datetime | None) -> Outcome:
+        """Who is confirmed in a destination's segment, now or at any past time.
+
+        \b
+        Example:
+            relay members cart-to-clevertap --as-of 2026-03-02T12:00:00Z
+        """
+        with warehouse.read(settings.home) as connection:
+            document = members_of(connection, sync, as_of)
+        rows = [tuple(member.values()) for member in document["members"]]
+        line = f"{len(rows)} members of {sync}"
+        return Outcome(document, line, table(("key_type", "key_value", "since"), rows))

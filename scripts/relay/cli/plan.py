@@ -1,0 +1,120 @@
+"""`relay build`, `plan`, `show`: from loaded data to a sealed plan, and a look at it."""
+
+from typing import Any
+
+import click
+
+from relay import warehouse
+from relay.cli.command import Outcome, relay_command
+from relay.plan.build import build
+from relay.plan.make import PlanRequest, make_plan
+from relay.plan.manifest import PlanSync, read_plan
+from relay.plan.show import show_plan
+from relay.report.tables import table
+from relay.settings import Settings
+
+PLAN_COLUMNS = (
+    "sync",
+    "destination",
+    "members",
+    "added",
+    "removed",
+    "reasserted",
+    "unchanged",
+    "in doubt",
+    "unaddressable",
+    "suppressed",
+    "parked",
+    "state",
+)
+
+
+def plan_table(syncs: tuple[PlanSync, ...]) -> str:
+    """A row per sync with its counts, and under it the reason where it is not simply ready."""
+    rows = [
+        (
+            sync.name,
+            sync.destination,
+            sync.members,
+            sync.added,
+            sync.removed,
+            sync.reasserted,
+            sync.unchanged,
+            sync.in_doubt,
+            sync.unaddressable,
+            sync.suppressed,
+            sync.parked,
+            sync.state if sync.reason is None else f"{sync.state}: {sync.reason}",
+        )
+        for sync in syncs
+    ]
+    return table(PLAN_COLUMNS, rows)
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to the `relay` group."""
+
+    @relay_command(
+        group,
+        "build",
+        context_settings={"ignore_unknown_options": True},
+    )
+    @click.argument("dbt_options", nargs=-1, type=click.UNPROCESSED)
+    def build_command(settings: Settings, dbt_options: tuple[str, ...]) -> Outcome:
+        """Run `dbt build` in this process and publish the analysts' copy.
+
+        \b
+        Example:
+            relay build
+            relay build --select cohorts
+        """
+        with warehouse.lock(settings.home, "relay build"):
+            nodes = build(settings, dbt_options)
+            published = warehouse.publish(settings.home)
+        return Outcome(
+            {"nodes": nodes, "published": str(published)},
+            f"built {nodes} models, seeds and tests; analysts read {published}",
+        )
+
+    @relay_command(group, "plan")
+    @click.argument("syncs", nargs=-1)
+    @click.option("--force", is_flag=True, help="Run a one-time sync that has run already.")
+    @click.option("--first", type=click.IntRange(min=1), help="Only N members of each sync.")
+    @click.option("--adopt", multiple=True, metavar="SYNC", help="Record as confirmed, send none.")
+    @click.option("--retry-rejected", is_flag=True, help="Try parked rows once more.")
+    def plan_command(settings: Settings, **options: Any) -> Outcome:
+        """Build, then seal what is due (or the named syncs) into outbox/<plan_id>/.
+
+        \b
+        Example:
+            relay plan
+            relay plan cart-to-clevertap --first 10
+        """
+        request = PlanRequest(**options)
+        with warehouse.lock(settings.home, "relay plan"):
+            outcome = make_plan(settings, request)
+            warehouse.publish(settings.home)
+        if outcome.plan is not None:
+            line = f"sealed {outcome.plan.folder}; next: relay apply {outcome.plan.plan_id}"
+        elif outcome.held_in:
+            line = f"nothing new to seal; held in {', '.join(sorted(set(outcome.held_in.values())))}"
+        else:
+            line = "nothing to send"
+        return Outcome(
+            outcome.document, line, plan_table(outcome.syncs), 3 if outcome.is_held else 0
+        )
+
+    @relay_command(group, "show")
+    @click.argument("plan_id")
+    @click.argument("sync", required=False)
+    @click.option("--rows", default=5, show_default=True, help="First rows and bodies to print.")
+    def show_command(settings: Settings, plan_id: str, sync: str | None, rows: int) -> Outcome:
+        """Print what a plan holds: counts, first rows, the exact request bodies.
+
+        \b
+        Example:
+            relay show 20260302T120000Z-1f3a9c2e cart-to-clevertap
+        """
+        plan = read_plan(settings.home, plan_id)
+        document, text = show_plan(plan, sync, rows)
+        return Outcome(document, f"{plan.folder / 'manifest.json'}", text)
