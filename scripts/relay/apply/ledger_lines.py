@@ -15,6 +15,7 @@ KINDS = (
     "paused",
     "resumed",
     "approved",
+    "checked",
 )
 OUTCOMES = ("delivered", "rejected", "not_processed", "unknown")
 LONGEST_TEXT = 200
