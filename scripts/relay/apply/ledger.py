@@ -18,15 +18,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from relay.apply.ledger_files import FileHead, read_file, read_head, scan_tail, write_head
 from relay.apply.ledger_lines import KINDS, OUTCOMES, LedgerLine, Rejection, encode_line
+from relay.durable import sync_folder
 from relay.errors import LedgerError
 from relay.faultpoints import reach
-
-if TYPE_CHECKING:
-    from relay.settings import Home
+from relay.settings import Home
 
 __all__ = ["KINDS", "OUTCOMES", "Ledger", "LedgerLine", "Rejection", "read_lines"]
 
@@ -53,7 +52,7 @@ class Ledger:
         self._broken: str | None = None
 
     @classmethod
-    def open(cls, home: "Home") -> Self:
+    def open(cls, home: Home) -> Self:
         """Read what is new since the last time, mend a cut last line, and be ready to append.
 
         A line whose end is missing was being written when the process or the machine stopped; what
@@ -149,9 +148,10 @@ class Ledger:
             data = encode_line(line)
             self._write(name, data)
             self._last_seq = line.seq
-            before = self._heads.get(name, FileHead(0, 0, line.seq, 0))
+            before = self._heads.get(name, FileHead(0, 0, 0, 0))
+            first_seq = before.first_seq if before.lines else line.seq
             self._heads[name] = FileHead(
-                before.bytes + len(data), before.lines + 1, before.first_seq, line.seq
+                before.bytes + len(data), before.lines + 1, first_seq, line.seq
             )
             self._written += 1
             ticket = self._written
@@ -204,7 +204,7 @@ class Ledger:
             if file is None:
                 file = (self._folder / name).open("ab", buffering=0)
                 self._files[name] = file
-                _flush_folder(self._folder)
+                sync_folder(self._folder)
             written = file.write(data)
         except OSError as error:
             self._broken = _disk_message(self._folder / name, error)
@@ -289,20 +289,12 @@ def _set_aside(path: Path, keep: int, cut: bytes, seq: int) -> None:
         file.write(cut)
         file.flush()
         os.fsync(file.fileno())
-    _flush_folder(path.parent)
+    sync_folder(path.parent)
     reach("ledger.cut.kept")
     with path.open("r+b") as file:
         file.truncate(keep)
         os.fsync(file.fileno())
     reach("ledger.cut.after")
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _disk_message(path: Path, error: object) -> str:

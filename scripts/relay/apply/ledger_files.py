@@ -19,7 +19,10 @@ ANSWER_BEGUN = re.compile(rb'\{"seq":\d+,"at":"[^"]*","kind":"answered"')
 
 @dataclass(frozen=True, slots=True)
 class FileHead:
-    """How far one file goes: its bytes and lines, the numbers of its first and last line."""
+    """How far one file goes: its bytes and lines, the numbers of its first and last line.
+
+    A plan that was sealed and not yet sent has a file without lines; its numbers are 0.
+    """
 
     bytes: int
     lines: int
@@ -109,7 +112,8 @@ def scan_tail(path: Path, known: FileHead | None, known_seq: int) -> Tail:
             end += len(data)
     if known is not None and shortened:
         _refuse_loss(path, known, lines, cut)
-    first = start.first_seq if start else (seqs[0] if seqs else known_seq + 1)
+    begun = start is not None and start.lines > 0
+    first = start.first_seq if start and begun else (seqs[0] if seqs else 0)
     last = seqs[-1] if seqs else (start.last_seq if start else 0)
     return Tail(FileHead(end, lines, first, last), seqs, cut)
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,22 +12,18 @@ import pytest
 
 from relay.apply.ledger import Ledger, LedgerLine, Rejection, read_lines
 from relay.errors import LedgerError
+from relay.settings import Home
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Home:
-    ledger: Path
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "ledger")
+    return Home(tmp_path)
 
 
 def opened(home: Home) -> Ledger:
-    return Ledger.open(home)  # type: ignore[arg-type]
+    return Ledger.open(home)
 
 
 def send(ledger: Ledger, plan_id: str, request: int, outcome: str | None = None) -> None:
@@ -95,6 +90,20 @@ def test_the_hint_changes_nothing_but_the_cost(home: Home, hint: str) -> None:
         assert ledger.last_seq == 3
         send(ledger, "p1", 3)
         assert seqs(ledger.lines()) == [1, 2, 3, 4]
+
+
+def test_the_empty_file_of_a_plan_just_sealed_is_no_damage(home: Home) -> None:
+    home.ledger.mkdir()
+    (home.ledger / "p1.ndjson").touch()
+    with opened(home) as ledger:
+        assert ledger.last_seq == 0
+        send(ledger, "p0", 1)
+    with opened(home) as ledger:
+        send(ledger, "p1", 1)
+        send(ledger, "p0", 2)
+        assert seqs(ledger.lines()) == [1, 2, 3]
+    with opened(home) as ledger:
+        assert seqs(ledger.lines_after(1)) == [2, 3]
 
 
 def test_opening_reads_only_what_is_new(home: Home) -> None:
@@ -275,8 +284,9 @@ def test_killed_while_mending_nothing_is_lost(home: Home, point: str) -> None:
     path.write_bytes(whole + b'{"seq"')
     (home.ledger / "head.json").unlink()
     program = (
-        "import sys, types, pathlib; from relay.apply.ledger import Ledger;"
-        "Ledger.open(types.SimpleNamespace(ledger=pathlib.Path(sys.argv[1])))"
+        "import sys, pathlib; from relay.apply.ledger import Ledger;"
+        "from relay.settings import Home;"
+        "Ledger.open(Home(pathlib.Path(sys.argv[1]).parent))"
     )
     environment = os.environ | {
         "RELAY_FAULT_AT": f"{point}:1",
