@@ -28,9 +28,7 @@ _LINE_TYPES = pa.schema(
         (
             "rejected",
             pa.list_(
-                pa.struct(
-                    [("position", pa.int64()), ("code", pa.string()), ("text", pa.string())]
-                )
+                pa.struct([("position", pa.int64()), ("code", pa.string()), ("text", pa.string())])
             ),
         ),
         ("unknown", pa.list_(pa.int64())),
@@ -165,7 +163,7 @@ def _read_new_lines(connection: DuckDBPyConnection, home: Home) -> None:
     connection.register("new_ledger_lines", lines)
     connection.execute(
         "insert into raw.ledger_lines by name select * replace ("
-        " cast(cast(\"at\" as timestamptz) as timestamp) as \"at\", cast(detail as json) as detail)"
+        ' cast(cast("at" as timestamptz) as timestamp) as "at", cast(detail as json) as detail)'
         " from new_ledger_lines order by seq"
     )
     connection.unregister("new_ledger_lines")

@@ -251,6 +251,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def rehearsal_marker(self) -> Path:
+        """There while what the home holds came from the emulators."""
+        return self.root / "rehearsal.json"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the process that works; its content names the holder."""
         return self.root / "relay.lock"
@@ -330,7 +335,8 @@ def load_settings(
         home: RELAY_HOME; default the variable, else the project's folder.
         environ: The variables; default those of this process.
         syncs_file: The configuration to read; default `syncs.yml` in the home, and without one an
-            empty configuration. A file named here must exist.
+            empty configuration (in a home that holds a rehearsal: the example). A file named here
+            must exist.
 
     Raises:
         ConfigurationError: Something cannot be right; the message names every variable, or every
@@ -341,9 +347,16 @@ def load_settings(
     root = home or Path(environ.get("RELAY_HOME") or project_root)
     place = Home(root.expanduser().absolute())
     env = _read_environment(place.root / ".env", environ)
-    path = syncs_file or (place.syncs_file if place.syncs_file.exists() else None)
+    path = syncs_file or _syncs_file(place, project_root)
     config = Config() if path is None else read_config(path)
     return Settings(place, config, env, project_root, path)
+
+
+def _syncs_file(home: Home, project_root: Path) -> Path | None:
+    """The user's own; in a home that holds a rehearsal the example; else none."""
+    if home.syncs_file.exists():
+        return home.syncs_file
+    return project_root / "syncs.example.yml" if home.rehearsal_marker.exists() else None
 
 
 def _read_environment(env_file: Path, environ: Mapping[str, str]) -> Environment:

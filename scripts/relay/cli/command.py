@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from relay.errors import RelayError
-from relay.settings import Settings, load_settings
+from relay.settings import load_settings
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,7 @@ def register(group: click.Group) -> None:
             *("parked", "last_run_at", "next_run_at"),
         )
         rows = [
-            (*(entry[column] for column in columns), "; ".join(entry["notes"]))
-            for entry in entries
+            (*(entry[column] for column in columns), "; ".join(entry["notes"])) for entry in entries
         ]
         text = table((*columns, "notes"), rows)
         return Outcome({"syncs": entries}, f"{len(entries)} syncs", text)

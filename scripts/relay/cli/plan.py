@@ -97,7 +97,9 @@ def register(group: click.Group) -> None:
         if outcome.plan is not None:
             line = f"sealed {outcome.plan.folder}; next: relay apply {outcome.plan.plan_id}"
         elif outcome.held_in:
-            line = f"nothing new to seal; held in {', '.join(sorted(set(outcome.held_in.values())))}"
+            line = (
+                f"nothing new to seal; held in {', '.join(sorted(set(outcome.held_in.values())))}"
+            )
         else:
             line = "nothing to send"
         return Outcome(

@@ -160,9 +160,7 @@ def finish_plan(
     return read_plan(home, plan_id)
 
 
-def _write_rows(
-    connection: DuckDBPyConnection, folder: Path, name: str, total: int
-) -> PlanFile:
+def _write_rows(connection: DuckDBPyConnection, folder: Path, name: str, total: int) -> PlanFile:
     path = folder / f"{name}.rows.parquet"
     connection.execute(
         "copy (select change_id, request, request_position as position, phase, action, reason,"

@@ -8,9 +8,7 @@ from duckdb import DuckDBPyConnection
 from relay.errors import ConfigurationError
 
 
-def members_of(
-    connection: DuckDBPyConnection, sync: str, as_of: datetime | None
-) -> dict[str, Any]:
+def members_of(connection: DuckDBPyConnection, sync: str, as_of: datetime | None) -> dict[str, Any]:
     """The confirmed members of a sync's segment.
 
     Args:

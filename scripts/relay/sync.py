@@ -1,0 +1,72 @@
+"""`relay sync`: load, plan and apply what is due, in one go and under one lock."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from relay import warehouse
+from relay.apply.run import ApplyResult, apply_plan
+from relay.load.amplitude_cohorts import load_cohorts
+from relay.load.amplitude_events import load_events
+from relay.load.result import LoadResult
+from relay.plan.build import rebuild_ledger
+from relay.plan.make import PlanOutcome, PlanRequest, make_plan
+from relay.settings import Settings
+
+
+@dataclass(frozen=True)
+class SyncOutcome:
+    """What one run loaded, planned and sent."""
+
+    loads: tuple[LoadResult, ...]
+    plan: PlanOutcome
+    applied: ApplyResult | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON document of `relay sync`: that of `apply`, and what came before it."""
+        applied = self.applied.document if self.applied else {"plan_id": None, "syncs": []}
+        return {
+            **applied,
+            "loads": [load.document() for load in self.loads],
+            "plan": self.plan.document,
+        }
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a load failed in part, 3 when something is held, 4 for rejected or unknown rows."""
+        codes = {load.exit_code for load in self.loads}
+        if self.applied is not None:
+            codes.add(self.applied.exit_code)
+        if self.plan.is_held:
+            codes.add(3)
+        return next((code for code in (130, 2, 1, 3, 4) if code in codes), 0)
+
+
+def sync(settings: Settings, request: PlanRequest, stop: threading.Event) -> SyncOutcome:
+    """Load what Amplitude has, plan what is due and send what nothing holds.
+
+    The caller holds the lock. A load that fails in part is reported and stops nothing else: what
+    it did not bring keeps its last snapshot, and a missing snapshot removes nobody.
+
+    Args:
+        settings: Where and as whom.
+        request: As for `relay plan`.
+        stop: Set to end cleanly after what is in flight.
+    """
+    loads = load(settings)
+    outcome = make_plan(settings, request)
+    applied = None
+    if outcome.plan is not None and not stop.is_set():
+        applied = apply_plan(settings, outcome.plan, approve=(), dry_run=False, stop=stop)
+        rebuild_ledger(settings)
+    warehouse.publish(settings.home)
+    return SyncOutcome(loads, outcome, applied)
+
+
+def load(settings: Settings) -> tuple[LoadResult, ...]:
+    """Events up to the safe horizon, then a snapshot of each cohort that was computed anew."""
+    with warehouse.connect(settings) as connection:
+        events = load_events(connection, settings)
+        cohorts = load_cohorts(connection, settings)
+    return events, cohorts
