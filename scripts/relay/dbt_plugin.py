@@ -1,8 +1,8 @@
 """The dbt-duckdb plugin named in profiles.yml: each dbt connection sees current inputs.
 
-So `dbt build`, typed by an analyst on a fresh clone or any time later, finds the raw tables made and
-syncs.yml, the user's own CSV files and the ledger as they are now. It takes the same lock as the
-`relay` command, and a build that ends well publishes the analysts' copy.
+So `dbt build`, typed by an analyst on a fresh clone or any time later, finds the raw tables made,
+and syncs.yml, the user's own CSV files and the ledger as they are now. It takes the same lock as
+the `relay` command, and a build that ends well publishes the analysts' copy.
 """
 
 import atexit

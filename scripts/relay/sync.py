@@ -34,7 +34,7 @@ class SyncOutcome:
 
     @property
     def exit_code(self) -> int:
-        """1 when a load failed in part, 3 when something is held, 4 for rejected or unknown rows."""
+        """1: a load failed in part; 3: something is held; 4: rejected or unknown rows."""
         codes = {load.exit_code for load in self.loads}
         if self.applied is not None:
             codes.add(self.applied.exit_code)

@@ -1,8 +1,8 @@
 """Opens the warehouse, keeps it to one writer, and publishes the analysts' copy.
 
 `relay.duckdb` has one writer at a time, kept by a lock file that names its holder; analysts read
-`analytics.duckdb`, which is replaced whole by a rename. Config and ledger are inputs like any other:
-`prepare` brings both into raw tables on every connection, dbt's own included.
+`analytics.duckdb`, which is replaced whole by a rename. Config and ledger are inputs like any
+other: `prepare` brings both into raw tables on every connection, dbt's own included.
 """
 
 import fcntl
@@ -32,8 +32,8 @@ _held: dict[Path, tuple[int, int]] = {}
 def lock(home: Home, command: str) -> Iterator[None]:
     """Hold the one writer's lock of `home`; nested calls in one process share it.
 
-    The lock is `flock` on `relay.lock`, so it is free the moment its holder is gone, however it went.
-    Its holder stands inside as JSON: `{"pid", "command", "since"}`.
+    The lock is `flock` on `relay.lock`, so it is free the moment its holder is gone, however it
+    went. Its holder stands inside as JSON: `{"pid", "command", "since"}`.
 
     Raises:
         LockedError: Another process holds it; the message names it and its age.
@@ -111,7 +111,7 @@ def describe_holder(holder: dict[str, str] | None) -> str:
 
 
 def connect(settings: Settings) -> DuckDBPyConnection:
-    """Open the warehouse for writing, with its raw tables made and current. Caller holds the lock."""
+    """Open the warehouse for writing, its raw tables made and current; the caller holds the lock."""
     home = settings.home
     for folder in (home.warehouse, home.landing, home.outbox / "next", home.ledger):
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,9 +158,9 @@ def transaction(connection: DuckDBPyConnection) -> Iterator[None]:
 def publish(home: Home) -> Path:
     """Replace `analytics.duckdb` by a copy of the warehouse, atomically.
 
-    The warehouse must be closed: only then is everything in its one file. Readers that have the old
-    copy open keep it; new ones see the new one. A write-ahead log that an analyst's own session left
-    beside the old copy belongs to that copy, and would spoil the new one: it goes first.
+    The warehouse must be closed: only then is everything in its one file. Readers that have the
+    old copy open keep it; new ones see the new one. A write-ahead log that an analyst's own session
+    left beside the old copy belongs to that copy, and would spoil the new one: it goes first.
     """
     write_ahead_log = home.database.with_name(home.database.name + ".wal")
     if write_ahead_log.exists():

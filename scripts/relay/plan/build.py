@@ -1,4 +1,4 @@
-"""Runs dbt in this process: the same project, profile and models that an analyst's `dbt build` runs."""
+"""Runs dbt in this process: the project, profile and models of an analyst's own `dbt build`."""
 
 import os
 from collections.abc import Iterator, Sequence

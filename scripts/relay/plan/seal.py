@@ -1,7 +1,8 @@
 """Seals one sync's payload rows into files: bodies, rows, and CSV for people.
 
 The same rows, time and limits give the same bytes. Each file is written whole under a temporary
-name; the plan's folder gets its final name only when everything in it, the manifest last, is on disk.
+name; the plan's folder gets its final name only when everything in it, the manifest last, is on
+disk.
 """
 
 import os

@@ -30,10 +30,11 @@ def members_of(connection: DuckDBPyConnection, sync: str, as_of: datetime | None
     ).fetchone()
     if known == (0,):
         raise ConfigurationError(f"there is no sync {sync!r}, and none was ever sent")
-    moment = datetime.max if as_of is None else as_of.astimezone(UTC).replace(tzinfo=None)
+    moment = "infinity" if as_of is None else as_of.astimezone(UTC).replace(tzinfo=None)
     rows = connection.execute(
         "select key_type, key_value, valid_from from reports.confirmed_memberships"
-        " where sync_name = $1 and valid_from <= $2 and (valid_to is null or valid_to > $2)"
+        " where sync_name = $1 and valid_from <= cast($2 as timestamp)"
+        " and (valid_to is null or valid_to > cast($2 as timestamp))"
         " order by key_type, key_value",
         [sync, moment],
     ).fetchall()
