@@ -1,4 +1,4 @@
--- The one row of settings that hold for all syncs, and the clock of this run.
+-- The one row of settings that hold for all syncs, and what this run was asked for.
 with
 
 source as (
@@ -32,6 +32,7 @@ select
     lytics_on_unknown,
     lytics_reassert,
 
-    -- times
+    -- this run
+    retries_rejected,
     planned_at
 from source

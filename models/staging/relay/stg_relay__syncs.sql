@@ -39,7 +39,7 @@ of_one_cohort as (
 
     select
         *,
-        sync_name as configured_name
+        sync_name as config_name
     from source
     where cohort_id is distinct from 'all'
 
@@ -52,7 +52,7 @@ of_all_cohorts as (
             source.sync_name || '-' || cohorts.cohort_id as sync_name,
             cohorts.cohort_id as cohort_id
         ),
-        source.sync_name as configured_name
+        source.sync_name as config_name
     from source
     cross join cohorts
     -- A cohort with a sync of its own to that destination is left to it.
@@ -77,7 +77,7 @@ syncs as (
 select
     -- keys
     syncs.sync_name,
-    syncs.configured_name,
+    syncs.config_name,
     syncs.cohort_id,
 
     -- attributes
