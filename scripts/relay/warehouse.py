@@ -111,7 +111,7 @@ def describe_holder(holder: dict[str, str] | None) -> str:
 
 
 def connect(settings: Settings) -> DuckDBPyConnection:
-    """Open the warehouse for writing, its raw tables made and current; the caller holds the lock."""
+    """Open the warehouse for writing, its raw tables current; the caller holds the lock."""
     home = settings.home
     for folder in (home.warehouse, home.landing, home.outbox / "next", home.ledger):
         folder.mkdir(parents=True, exist_ok=True)

@@ -34,5 +34,7 @@ select
 
     -- this run
     retries_rejected,
-    planned_at
+    planned_at,
+    retries_rejected,
+    undoes
 from source
