@@ -1,4 +1,6 @@
 -- One row per sync, segment and key that is confirmed there, in doubt or parked.
+{{ config(materialized='table') }}
+
 with
 
 facets as (
