@@ -1,14 +1,19 @@
-"""The `relay` group and the commands that belong to no other one."""
+"""The `relay` group: every command, one module a subject."""
 
 import click
 
 from relay import __version__
+from relay.cli import look, plan
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="relay")
 def relay() -> None:
     """Carry Amplitude cohorts and events to their destinations, and engagement events back."""
+
+
+plan.register(relay)
+look.register(relay)
 
 
 def main() -> None:
