@@ -134,6 +134,14 @@ create table if not exists raw.cohort_requests (
     source_file varchar
 );
 
+-- One row per `last_computed` of a cohort that the list ever showed: how often it moves is the
+-- forecast of its downloads.
+create table if not exists raw.cohort_computations (
+    cohort_id varchar not null,
+    last_computed timestamp not null,
+    seen_at timestamp not null
+);
+
 -- One row per accepted snapshot of a cohort.
 create table if not exists raw.amplitude_cohort_snapshots (
     snapshot_id varchar not null,

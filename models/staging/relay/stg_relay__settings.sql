@@ -34,7 +34,6 @@ select
 
     -- this run
     retries_rejected,
-    planned_at,
-    retries_rejected,
-    undoes
+    undoes,
+    planned_at
 from source
