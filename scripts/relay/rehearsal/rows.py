@@ -13,10 +13,11 @@ from typing import Any
 from relay.rehearsal import catalogue, people
 from relay.rehearsal.arrivals import Arrival
 from relay.rehearsal.noise import between, chance, noise, pick, uuid_text
-from relay.rehearsal.script import DAY_MS, Person, Visit
+from relay.rehearsal.script import DAY_MS, Person
 
 INTERESTS = ("chess", "film", "käsekuchen", "cricket", "🧶 knitting", "日本語")
 SKEWED_DEVICES_PERCENT = 3
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class RowWriter:
@@ -41,7 +42,7 @@ class RowWriter:
         """The 55 keys of an event, in their order."""
         seed, visit = self._seed, arrival.visit
         key = (seed, visit.person, visit.number, arrival.index)
-        at_home = people.place(seed, visit.person)
+        at_home = None if visit.is_server_side else people.place(seed, visit.person)
         model = None if visit.is_server_side else people.device_model(seed, visit.device_id)
         name = catalogue.event_type(
             seed,
@@ -61,10 +62,10 @@ class RowWriter:
             "amplitude_event_type": None,
             "amplitude_id": arrival.amplitude_id,
             "app": self._project,
-            "city": None if visit.is_server_side else at_home.city,
+            "city": at_home and at_home.city,
             "client_event_time": timestamp(client_ms),
             "client_upload_time": timestamp(client_upload_ms),
-            "country": None if visit.is_server_side else at_home.country,
+            "country": at_home and at_home.country,
             "data": {
                 "path": "/2/httpapi",
                 "user_properties_updated": name == "$identify" or arrival.index == 0,
@@ -79,7 +80,7 @@ class RowWriter:
             "device_manufacturer": model and model.manufacturer,
             "device_model": model and model.model,
             "device_type": model and model.device_type,
-            "dma": None if visit.is_server_side else at_home.dma,
+            "dma": at_home and at_home.dma,
             "event_id": between(1, 900_000_000, *key, 53)
             if visit.is_server_side
             else visit.number * 50 + arrival.index + 1,
@@ -92,10 +93,10 @@ class RowWriter:
             "idfa": None,
             "ip_address": None if visit.is_server_side else people.ip_address(seed, visit.person),
             "is_attribution_event": None,
-            "language": None if visit.is_server_side else at_home.language,
+            "language": at_home and at_home.language,
             "library": "http/2.0" if model is None else model.library,
-            "location_lat": None if visit.is_server_side else at_home.latitude,
-            "location_lng": None if visit.is_server_side else at_home.longitude,
+            "location_lat": at_home and at_home.latitude,
+            "location_lng": at_home and at_home.longitude,
             "os_name": model and model.os_name,
             "os_version": model and model.os_version,
             "partner_id": None,
@@ -105,7 +106,7 @@ class RowWriter:
             "processed_time": timestamp(
                 arrival.upload_ms + between(1_000, 75_000, *key, 55), noise(*key, 56) % 1000
             ),
-            "region": None if visit.is_server_side else at_home.region,
+            "region": at_home and at_home.region,
             "sample_rate": None,
             "server_received_time": timestamp(received_ms),
             "server_upload_time": timestamp(arrival.upload_ms),
@@ -126,7 +127,7 @@ class RowWriter:
         that is under 60 seconds (Amplitude, user data lookup).
         """
         visit = arrival.visit
-        off_ms = _clock_error_ms(self._seed, visit)
+        off_ms = 0 if visit.is_server_side else _clock_error_ms(self._seed, visit.device_id)
         client_ms = arrival.event_ms + off_ms
         client_upload_ms = received_ms - between(40, 900, self._seed, visit.person, 60) + off_ms
         correction_ms = received_ms - client_upload_ms
@@ -141,51 +142,64 @@ class RowWriter:
         return client_ms, client_upload_ms, timestamp(client_ms + correction_ms)
 
     def _user_properties(self, arrival: Arrival) -> dict[str, Any]:
-        seed, number = self._seed, arrival.visit.person
-        properties: dict[str, Any] = {
-            "utm_source": pick(("newsletter", "søk", "friend", "(direct)"), seed, number, 61),
-            "interests": [
-                interest
-                for place, interest in enumerate(INTERESTS)
-                if chance(30, seed, number, place, 62)
-            ],
-        }
+        number = arrival.visit.person
         if arrival.user_id is None:
-            return properties
-        person = self._people[number]
-        properties |= {
-            "name": person.name,
-            "plan_tier": pick(("free", "plus", "pro ✨"), seed, number, 63),
-            "lifetime_orders": between(0, 60, seed, number, 64),
-            "newsletter": chance(50, seed, number, 65),
-            "address": {"city": people.place(seed, number).city, "floor": noise(seed, number) % 9},
-        }
+            return _visitor_properties(self._seed, number)
+        properties = _customer_properties(self._seed, self._people[number])
         step = 1 + sum(arrival.event_ms >= clock_ms for clock_ms in self._step_clocks_ms)
-        for from_step, identity in person.clevertap_identity:
+        for from_step, identity in self._people[number].clevertap_identity:
             if step >= from_step:
-                properties["CleverTap_Identity"] = identity
+                properties = properties | {"CleverTap_Identity": identity}
         return properties
+
+
+@lru_cache(maxsize=32_768)
+def _visitor_properties(seed: int, number: int) -> dict[str, Any]:
+    """What is known of anybody, signed in or not."""
+    return {
+        "utm_source": pick(("newsletter", "søk", "friend", "(direct)"), seed, number, 61),
+        "interests": [
+            interest
+            for place, interest in enumerate(INTERESTS)
+            if chance(30, seed, number, place, 62)
+        ],
+    }
+
+
+@lru_cache(maxsize=32_768)
+def _customer_properties(seed: int, person: Person) -> dict[str, Any]:
+    """What is known of somebody who is signed in."""
+    number = person.number
+    return _visitor_properties(seed, number) | {
+        "name": person.name,
+        "plan_tier": pick(("free", "plus", "pro ✨"), seed, number, 63),
+        "lifetime_orders": between(0, 60, seed, number, 64),
+        "newsletter": chance(50, seed, number, 65),
+        "address": {"city": people.place(seed, number).city, "floor": noise(seed, number) % 9},
+    }
 
 
 def row_line(row: dict[str, Any]) -> str:
     """A row as its line in an export file, without the line end."""
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(row)
 
 
 def timestamp(moment_ms: int, microseconds: int = 0) -> str:
     """Amplitude's form: `2026-06-16 11:05:03.120000`, UTC; milliseconds padded to six digits."""
-    seconds, milliseconds = divmod(moment_ms, 1000)
-    return f"{_second(seconds)}.{milliseconds:03d}{microseconds:03d}"
+    minutes, milliseconds = divmod(moment_ms, 60_000)
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    return f"{_minute(minutes)}:{seconds:02d}.{milliseconds:03d}{microseconds:03d}"
 
 
 @lru_cache(maxsize=16_384)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _minute(minutes: int) -> str:
+    return datetime.fromtimestamp(minutes * 60, tz=UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _clock_error_ms(seed: int, visit: Visit) -> int:
+@lru_cache(maxsize=65_536)
+def _clock_error_ms(seed: int, device_id: str) -> int:
     """How far a device's clock is off: not, for most; an hour or most of a day for the rest."""
-    of_device = (seed, *visit.device_id.encode()[:12], 66)
-    if visit.is_server_side or not chance(SKEWED_DEVICES_PERCENT, *of_device):
+    of_device = (seed, *device_id.encode()[:12], 66)
+    if not chance(SKEWED_DEVICES_PERCENT, *of_device):
         return 0
     return pick((3_600_000, -5_400_000, DAY_MS - 7_000), *of_device, 67)
