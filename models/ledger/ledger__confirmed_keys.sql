@@ -39,7 +39,8 @@ judged as (
     select
         *,
         coalesce(delivered_action != 'removed', false) as is_confirmed,
-        doubt_seq > greatest(delivered_seq, rejected_seq) as is_in_doubt,
+        -- A refusal ends no doubt: what went unanswered before it may still be there.
+        doubt_seq > delivered_seq as is_in_doubt,
         rejected_seq > greatest(delivered_seq, doubt_seq) as is_parked
     from pivoted
 

@@ -22,33 +22,30 @@ generation as (
 
 ),
 
+touched as (
+
+    select
+        *,
+        {{ segment_of('destination', 'cohort_id', 'cohort_name') }} as segment
+    from row_outcomes
+
+),
+
 facets as (
 
     select
-        sync_name,
-        {{ segment_of('destination', 'cohort_id', 'cohort_name') }} as segment,
-        key_type,
-        match_key,
-        case
-            when is_in_doubt then 'doubt'
-            when outcome = 'delivered' then 'delivered'
-            when outcome = 'rejected' then 'rejected'
-        end as facet,
-        decisive_seq as seq,
-        row_position,
-        last_seq,
-        action,
-        key_value,
-        cohort_name,
-        payload_hash,
-        person_ids,
-        anchors,
-        rejection_code,
-        rejection_text,
-        settled_at
-    from row_outcomes
-    where
-        is_in_doubt or outcome in ('delivered', 'rejected')
+        *,
+        outcome as facet,
+        settled_seq as seq
+    from touched
+    where outcome in ('delivered', 'rejected')
+    union all
+    select
+        *,
+        'doubt' as facet,
+        doubt_seq as seq
+    from touched
+    where doubt_seq is not null
 
 ),
 
@@ -66,7 +63,26 @@ new_facets as (
 )
 
 select
-    new_facets.* exclude (row_position),
+    -- keys
+    new_facets.sync_name,
+    new_facets.segment,
+    new_facets.key_type,
+    new_facets.match_key,
+    new_facets.facet,
+    new_facets.seq,
+
+    -- the row that says so
+    new_facets.action,
+    new_facets.key_value,
+    new_facets.cohort_name,
+    new_facets.payload_hash,
+    new_facets.person_ids,
+    new_facets.anchors,
+    new_facets.rejection_code,
+    new_facets.rejection_text,
+
+    -- lineage
+    new_facets.last_seq,
     generation.generation
 from new_facets
 cross join generation

@@ -90,11 +90,14 @@ select
     end as outcome,
     rejection.code as rejection_code,
     rejection.text as rejection_text,
-    coalesce(is_in_doubt, false)
-    or (is_settled and coalesce(list_contains(unknown_positions, row_position), false))
-        as is_in_doubt,
     last_seq,
-    greatest(doubt_seq, settled_seq) as decisive_seq,
+    settled_seq,
+    -- Whether the row may be stored without our knowing: a later refusal does not answer that.
+    case
+        when is_settled and list_contains(unknown_positions, row_position) then settled_seq
+        when is_settled and not is_rejected and rejection is null then null
+        else doubt_seq
+    end as doubt_seq,
 
     -- times
     created_at as planned_at,

@@ -23,7 +23,7 @@ with_previous as (
         coalesce(
             lag(is_member) over (
                 partition by sync_name, segment, key_type, match_key
-                order by decisive_seq, row_position
+                order by settled_seq, row_position
             ),
             false
         ) as was_member
@@ -45,7 +45,7 @@ paired as (
         *,
         lead(settled_at) over (
             partition by sync_name, segment, key_type, match_key
-            order by decisive_seq, row_position
+            order by settled_seq, row_position
         ) as valid_to
     from turns
 

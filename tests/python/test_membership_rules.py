@@ -259,9 +259,7 @@ def _send(
         refused = [p for p in range(len(request)) if answer == "partial" and rng.random() < 0.5]
         _line(connection, seq, "answered", plan_id, sync.name, number, "delivered", refused)
         for position, row in enumerate(request):
-            if position in refused:
-                sync.doubtful.discard((row[1], row[2]))
-            else:
+            if position not in refused:
                 _apply(sync, row, stored=True, known=True)
     return seq
 
