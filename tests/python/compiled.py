@@ -36,7 +36,7 @@ class CompiledModels:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "done").exists():
                 settings = load_settings(folder / "home", environ={})
-                run_dbt(settings, ["compile", "--exclude-resource-type", "unit_test"])
+                run_dbt(settings, ["compile"])
                 (folder / "done").touch()
         manifest = folder / "home" / "target" / "manifest.json"
         return cls(json.loads(manifest.read_text(encoding="utf-8")))
