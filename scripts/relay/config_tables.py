@@ -160,7 +160,7 @@ def _sync_row(position: int, sync: Sync, settings: Settings) -> Row:
         "is_enabled": sync.enabled,
         "frequency": sync.frequency,
         "on_unknown": config.on_unknown_of(sync),
-        "timezone": "UTC",
+        "timezone": settings.zone_of(sync).key,
         "user_id_from": [],
         "anonymous_id_from": [],
         "position": position,
@@ -170,7 +170,6 @@ def _sync_row(position: int, sync: Sync, settings: Settings) -> Row:
         row |= _cohort_sync_columns(sync, config)
     elif isinstance(sync, EventExport):
         row |= {
-            "timezone": str(settings.source_zone(sync)),
             "user_id_from": [sync.user_id_from],
             "anonymous_id_from": [] if sync.device_id_from == "none" else [sync.device_id_from],
         }
@@ -184,7 +183,6 @@ def _cohort_sync_columns(sync: CohortSync, config: Config) -> Row:
         "cohort_id": sync.cohort_id,
         "delivery": sync.delivery,
         "at": sync.at if sync.frequency == "daily" else None,
-        "timezone": sync.timezone,
         "user_id_from": list(sync.user_id_from),
         "anonymous_id_from": list(sync.anonymous_id_from),
         "segment_name": sync.segment_name,

@@ -23,7 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from relay.config import Config, EventExport
+from relay.config import CohortSync, Config, EventExport, Sync
 from relay.config_file import read_config
 from relay.errors import ConfigurationError
 
@@ -300,10 +300,16 @@ class Settings:
         """Where an export's events are kept: its own word, else the region's, else Europe."""
         return export.residency or ("standard" if self.env.amplitude_region == "us" else "eu")
 
-    def source_zone(self, export: EventExport) -> ZoneInfo:
-        """The zone of an export's midnights: CleverTap's project's (UTC while unset), else UTC."""
-        named = self.env.clevertap_timezone if export.source == "clevertap" else None
-        return ZoneInfo(named or "UTC")
+    def zone_of(self, sync: Sync) -> ZoneInfo:
+        """The zone a sync's times are meant in: its own; for exports that of their midnights.
+
+        CleverTap's is the project's, UTC while CLEVERTAP_TIMEZONE is not set; MoEngage's is UTC.
+        """
+        if isinstance(sync, CohortSync):
+            return sync.zone
+        if isinstance(sync, EventExport) and sync.source == "clevertap":
+            return ZoneInfo(self.env.clevertap_timezone or "UTC")
+        return ZoneInfo("UTC")
 
 
 def find_project_root() -> Path:

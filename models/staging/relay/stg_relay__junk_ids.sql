@@ -49,7 +49,7 @@ select distinct
     id_type,
     match,
     -- Values come folded. Letters of an expression may not be: `\D` is not `\d`.
-    if(match = 'regex', '(?i)' || pattern, lower({{ clean_text('pattern') }})) as pattern,
+    if(match = 'regex', '(?i)' || pattern, {{ fold_text(clean_text('pattern')) }}) as pattern,
 
     -- attributes
     origin,

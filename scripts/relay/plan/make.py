@@ -9,12 +9,12 @@ from duckdb import DuckDBPyConnection
 
 from relay import warehouse
 from relay.apply.ledger import Ledger
-from relay.config import ALL_COHORTS, CohortSync, Sync
+from relay.config import ALL_COHORTS, CohortSync, EventExport, Sync
 from relay.errors import ConfigurationError
 from relay.plan.build import build
 from relay.plan.manifest import Plan, PlanFile, PlanSync
 from relay.plan.payloads import payload_of
-from relay.plan.schedule import is_due
+from relay.plan.schedule import check_export_window, is_due
 from relay.plan.seal import changes_hash_of, finish_plan, seal_sync, sealing_folder
 from relay.settings import Settings
 
@@ -117,7 +117,7 @@ def _seal_what_is_due(
     held_in: dict[str, str] = {}
     with sealing_folder(settings.home) as folder:
         for candidate in _candidates(connection, settings, request):
-            sync = _scheduled(candidate, request, created_at)
+            sync = _scheduled(candidate, request, settings)
             adopts = sync.name in request.adopt
             if sync.state not in {"ready", "held"} and not adopts:
                 syncs.append(sync)
@@ -225,15 +225,18 @@ def _candidates(
     return found
 
 
-def _scheduled(candidate: _Candidate, request: PlanRequest, now: datetime) -> PlanSync:
+def _scheduled(candidate: _Candidate, request: PlanRequest, settings: Settings) -> PlanSync:
     """The sync with state not_due where its schedule says so and nobody named it."""
     sync = candidate.sync
     if sync.state not in {"ready", "held"}:
         return sync
-    due = is_due(candidate.config, last_run=candidate.last_run_at, now=now)
+    now, zone = settings.now(), settings.zone_of(candidate.config)
+    due = is_due(candidate.config, last_run=candidate.last_run_at, now=now, zone=zone)
     named = sync.name in request.syncs or candidate.config.name in request.syncs
     may_run = due.is_due or request.force or sync.name in request.adopt
     if may_run or (named and candidate.config.frequency != "one_time"):
+        if isinstance(candidate.config, EventExport):
+            check_export_window(candidate.config, now=now, zone=zone)
         return sync
     return replace(sync, state="not_due", reason=due.reason)
 

@@ -92,7 +92,10 @@ def status(connection: DuckDBPyConnection, settings: Settings) -> list[dict[str,
         config = by_name.get(entry.pop("config_name"))
         last_run = entry.pop("last_run_at")
         last_run_at: datetime | None = None if last_run is None else last_run.replace(tzinfo=UTC)
-        due = None if config is None else is_due(config, last_run=last_run_at, now=now)
+        due = None
+        if config is not None:
+            zone = settings.zone_of(config)
+            due = is_due(config, last_run=last_run_at, now=now, zone=zone)
         next_run_at = now if due is not None and due.is_due else due and due.next_run_at
         entry["last_run_at"] = None if last_run_at is None else last_run_at.isoformat()
         entry["next_run_at"] = next_run_at.isoformat() if next_run_at else None
