@@ -257,3 +257,78 @@ create table if not exists raw.ledger_lines (
 -- One row: the generation of the ledger tables. It moves when a plan or a ledger file that had been
 -- read is gone or shorter, so that what was folded from it is folded anew.
 create table if not exists raw.ledger_generation (generation bigint not null);
+
+-- One row per event of MoEngage's Streams or cloud export, once per `event_uuid`: its keys, then what
+-- else the event held. `uid` and `moe_anonymous_id` (of the user's attributes) are text or null; a value
+-- that its column cannot hold is null there and kept, under its own key, in `extra`.
+-- `envelope` is what stood around the event.
+create table if not exists raw.moengage_events (
+    event_uuid varchar not null,
+    event_code varchar,
+    event_name varchar,
+    event_type varchar,
+    event_source varchar,
+    event_time timestamp,
+    uid varchar,
+    moe_anonymous_id varchar,
+    moengage_user_id varchar,
+    email_id varchar,
+    push_id varchar,
+    mobile_number varchar,
+    event_attributes json,
+    user_attributes json,
+    device_attributes json,
+    extra json,
+    envelope json,
+    source_file varchar not null,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);
+
+-- One row per file of MoEngage events that was loaded, the bodies the webhook landed among them.
+create table if not exists raw.moengage_files (
+    source_file varchar not null,
+    row_count bigint not null,
+    loaded_count bigint not null,
+    duplicate_count bigint not null,
+    rejected_count bigint not null,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);
+
+-- One row per event of CleverTap. There is no id in an event: `event_key` is a hash of its name, its
+-- user, its `ts` and its properties, and `occurrence` counts the equal ones of one file. `ts` is
+-- `yyyymmddHHMMSS` in the project's zone, which is `time_zone`. `origin` is `file`, or `api` while
+-- only the events API has served it; `is_withdrawn`: a later reading of its day had it no more.
+create table if not exists raw.clevertap_events (
+    event_key varchar not null,
+    occurrence bigint not null,
+    event_name varchar not null,
+    ts bigint,
+    time_zone varchar not null,
+    identity varchar,
+    object_id varchar,
+    email varchar,
+    phone varchar,
+    profile json,
+    device_info json,
+    event_props json,
+    session_props json,
+    control_group_name varchar,
+    extra json,
+    origin varchar not null,
+    is_withdrawn boolean not null,
+    source_file varchar not null,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);
+
+-- One row per event name and day of CleverTap's events API: the reading that holds.
+create table if not exists raw.clevertap_windows (
+    event_name varchar not null,
+    event_day date not null,
+    row_count bigint not null,
+    source_file varchar not null,
+    load_id bigint not null,
+    loaded_at timestamp not null
+);
