@@ -19,6 +19,12 @@ syncs as (
 
 ),
 
+undone as (
+
+    select * from {{ ref('cohorts__undone_changes') }}
+
+),
+
 settings as (
 
     select * from {{ ref('stg_relay__settings') }}
@@ -133,6 +139,18 @@ described as (
 
 ),
 
+-- A run that undoes a plan sends its inverse, and nothing of the difference.
+owed as (
+
+    select described.*
+    from described
+    inner join settings
+        on settings.undoes is null
+    union all by name
+    select * from undone
+
+),
+
 hashed as (
 
     select
@@ -141,7 +159,7 @@ hashed as (
         -- What would be sent, but for its time: a row that was rejected stays parked until this moves.
         {{ hash_of(['phase', 'key_type', 'key_value', 'cohort_name', 'delivery']) }}
             as payload_hash
-    from described
+    from owed
 
 )
 

@@ -62,4 +62,3 @@ class CompiledModels:
         connection.execute(f'create schema if not exists "{node["schema"]}"')
         connection.execute(f"create or replace {kind} {relation} as {code}")
         done.add(name)
-

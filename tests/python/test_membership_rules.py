@@ -158,7 +158,9 @@ def _move(rng: random.Random, syncs: list[Sync], world: World) -> None:
     anchors = sorted(world.owner)
     for anchor in anchors:
         if rng.random() < 0.15:
-            world.owner[anchor] = f"p_{rng.choice(anchors)}" if rng.random() < 0.5 else f"p_{anchor}"
+            world.owner[anchor] = (
+                f"p_{rng.choice(anchors)}" if rng.random() < 0.5 else f"p_{anchor}"
+            )
     persons = sorted(set(world.owner.values()))
     for sync in syncs:
         members = world.members[sync.name]
@@ -233,10 +235,11 @@ def _send(
     for number, request in enumerate(requests, start=1):
         for position, row in enumerate(request):
             connection.execute(
-                "insert into raw.plan_rows values"
-                " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [plan_id, sync.name, row[9], number, position, row[3], row[0], row[11], row[1]]
-                + [row[7], row[2], row[8], row[4], row[6], row[5]],
+                "insert into raw.plan_rows values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    *(plan_id, sync.name, row[9], number, position, row[3], row[0], row[11]),
+                    *(row[1], row[7], row[2], row[8], row[4], row[6], row[5]),
+                ],
             )
     for number, request in enumerate(requests, start=1):
         answer = rng.choice(["ok", "ok", "ok", "partial", "lost", "lost", "never", "busy"])
@@ -295,5 +298,3 @@ def _line(
         " (?, '2026-03-01', ?, ?, ?, ?, 1, 200, ?, ?, [], null, 'f')",
         [seq, kind, plan_id, sync, request, outcome, rejected],
     )
-
-

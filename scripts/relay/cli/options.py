@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 
-class Instant(click.ParamType):
+class Instant(click.ParamType[datetime]):
     """A moment in ISO 8601; without an offset it is UTC."""
 
     name = "time"

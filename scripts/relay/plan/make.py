@@ -11,14 +11,13 @@ from relay import warehouse
 from relay.apply.ledger import Ledger
 from relay.config import ALL_COHORTS, CohortSync, EventExport, Sync
 from relay.errors import ConfigurationError
+from relay.ledger_tables import refresh_ledger_tables
 from relay.plan.build import build
-from relay.plan.manifest import Plan, PlanFile, PlanSync
+from relay.plan.manifest import Plan, PlanFile, PlanSync, read_plan
 from relay.plan.payloads import payload_of
 from relay.plan.schedule import check_export_window, is_due
 from relay.plan.seal import changes_hash_of, finish_plan, seal_sync, sealing_folder
 from relay.settings import Settings
-
-ACTIONS = ("added", "removed", "reasserted", "refreshed", "renamed")
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,29 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
     settings = settings.for_run(retries_rejected=request.retry_rejected)
     _check_names(settings, (*request.syncs, *request.adopt))
     build(settings)
-    connection = warehouse.connect(settings)
-    try:
-        return _seal_what_is_due(connection, settings, request)
-    finally:
-        connection.close()
+    with warehouse.connect(settings) as connection:
+        outcome = _seal_what_is_due(connection, settings, request)
+        refresh_ledger_tables(connection, settings.home)
+    return outcome
+
+
+def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
+    """Seal the inverse of what a plan delivered, so far as it still is as that plan left it.
+
+    Rows of unknown outcome are left alone. The caller holds the lock; the tables are left as the
+    next ordinary plan sees them.
+
+    Raises:
+        PlanError: There is no such plan.
+    """
+    undone = read_plan(settings.home, plan_id)
+    names = tuple(sync.name for sync in undone.syncs if undone.file(sync.name, "rows"))
+    undoing = settings.for_run(undoes=plan_id)
+    build(undoing)
+    with warehouse.connect(undoing) as connection:
+        outcome = _seal_what_is_due(connection, undoing, PlanRequest(syncs=names, force=True))
+    build(settings.for_run(), ["--select", "stg_relay__settings+"])
+    return outcome
 
 
 def _check_names(settings: Settings, names: Sequence[str]) -> None:
@@ -119,7 +136,7 @@ def _seal_what_is_due(
         for candidate in _candidates(connection, settings, request):
             sync = _scheduled(candidate, request, settings)
             adopts = sync.name in request.adopt
-            if sync.state not in {"ready", "held"} and not adopts:
+            if sync.state not in {"ready", "held"} and not adopts and not settings.run.undoes:
                 syncs.append(sync)
                 continue
             payload = _payload_query(sync, request)
@@ -140,7 +157,11 @@ def _seal_what_is_due(
             )
             counted = replace(
                 sync,
-                **{action: sealed.counts.get(action, 0) for action in ACTIONS},
+                added=sealed.counts.get("added", 0),
+                removed=sealed.counts.get("removed", 0),
+                reasserted=sealed.counts.get("reasserted", 0),
+                refreshed=sealed.counts.get("refreshed", 0),
+                renamed=sealed.counts.get("renamed", 0),
                 changes_hash=sealed.changes_hash,
             )
             if not sealed.counts:
@@ -155,9 +176,9 @@ def _seal_what_is_due(
             plan = finish_plan(
                 settings.home,
                 folder,
-                kind="sync",
+                kind="undo" if settings.run.undoes else "sync",
                 created_at=created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                undoes=None,
+                undoes=settings.run.undoes,
                 syncs=syncs,
                 files=files,
             )
@@ -276,7 +297,7 @@ def _record(
     """Tell the ledger of adopted segments, and of due syncs that had nothing to send."""
     with Ledger.open(settings.home) as ledger:
         for sync in syncs:
-            if sync.state == "empty":
+            if sync.state == "empty" and not settings.run.undoes:
                 ledger.append("checked", at=at, plan_id=None, sync=sync.name)
             elif plan is not None and sync.name in request.adopt:
                 ledger.append("adopted", at=at, plan_id=plan.plan_id, sync=sync.name)
