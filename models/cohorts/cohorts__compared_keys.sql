@@ -1,4 +1,4 @@
--- One row per sync, segment and key that is desired, confirmed or in doubt: which list it belongs to.
+-- One row per sync, segment and key that is desired, confirmed or in doubt: which list it is in.
 with
 
 desired as (

@@ -1,4 +1,4 @@
--- One row per change a sync owes its destination: a key added to, removed from or re-asserted in a segment.
+-- One row per change a sync owes its destination: a key to add, to remove or to re-assert.
 with
 
 compared as (
@@ -36,7 +36,7 @@ moves as (
 
     select
         sync_name,
-        {'key_type': key_type, 'match_key': match_key} as old_key,
+        { 'key_type': key_type, 'match_key': match_key } as old_key,
         unnest(replaced_by) as new_key
     from replaced
     where reason = 'rekeyed'
@@ -47,8 +47,8 @@ moved_to as (
 
     select
         sync_name,
-        new_key.key_type as key_type,
-        new_key.match_key as match_key,
+        new_key.key_type,
+        new_key.match_key,
         list(old_key order by old_key) as after
     from moves
     group by sync_name, new_key.key_type, new_key.match_key
@@ -70,7 +70,7 @@ changes as (
 
     select
         compared.*,
-        -- The destination may hold both keys as one user, and the removal would take the member out.
+        -- The destination may hold both keys as one user: the removal would take the member out.
         case
             when compared.list_name in ('added', 'removed') then compared.list_name
             when compared.list_name = 'unchanged' and moved_to.match_key is not null
@@ -156,7 +156,7 @@ hashed as (
     select
         *,
         {{ hash_of(['sync_name', 'segment', 'action', 'key_type', 'match_key']) }} as change_id,
-        -- What would be sent, but for its time: a row that was rejected stays parked until this moves.
+        -- What would be sent, but for its time: a rejected row stays parked until this moves.
         {{ hash_of(['phase', 'key_type', 'key_value', 'cohort_name', 'delivery']) }}
             as payload_hash
     from owed
@@ -164,11 +164,32 @@ hashed as (
 )
 
 select
-    hashed.* exclude (is_parked, rejected_payload_hash),
-    -- One person where there is one; all of them stand in person_ids.
-    hashed.person_ids[1] as person_id,
+    -- keys
+    hashed.sync_name,
+    hashed.destination,
+    hashed.delivery,
+    hashed.cohort_id,
+    hashed.segment,
+    hashed.key_type,
+    hashed.match_key,
+    hashed.change_id,
+
+    -- the change
+    hashed.phase,
+    hashed.action,
+    hashed.reason,
+    hashed.key_value,
+    hashed.cohort_name,
+    hashed.replaced_by,
+    hashed.after,
+    hashed.payload_hash,
     hashed.is_parked
     and hashed.payload_hash = hashed.rejected_payload_hash
-    and not settings.retries_rejected as is_parked
+    and not settings.retries_rejected as is_parked,
+
+    -- One person where there is one; all of them stand in person_ids.
+    hashed.person_ids[1] as person_id,
+    hashed.person_ids,
+    hashed.anchors
 from hashed
 cross join settings

@@ -1,4 +1,4 @@
--- One row per cohort, person and unbroken time of membership, by the `lastComputed` of its snapshots.
+-- One row per cohort, person and unbroken time of membership (`lastComputed` of the snapshots).
 {{ config(materialized='view') }}
 
 with

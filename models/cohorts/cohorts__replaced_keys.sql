@@ -49,7 +49,7 @@ holders as (
         person_ids.person_id,
         keys.status,
         if(
-            keys.status = 'ok', {'key_type': keys.key_type, 'match_key': keys.match_key}, null
+            keys.status = 'ok', { 'key_type': keys.key_type, 'match_key': keys.match_key }, null
         ) as new_key
     from anchors
     left join person_ids

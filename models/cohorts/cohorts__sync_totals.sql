@@ -1,4 +1,4 @@
--- One row per enabled cohort sync: its members and changes counted, and whether the guard lets it go.
+-- One row per enabled cohort sync: members and changes counted, and whether the guard lets it go.
 with
 
 syncs as (

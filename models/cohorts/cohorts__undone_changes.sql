@@ -1,4 +1,4 @@
--- One row per delivered change of the plan that this run is to undo, turned around; none in other runs.
+-- One row per delivered change of the plan that this run undoes, turned around; none in other runs.
 with
 
 settings as (
@@ -52,10 +52,9 @@ delivered as (
 
     select
         row_outcomes.*,
-        {{ segment_of('row_outcomes.destination', 'row_outcomes.cohort_id', 'row_outcomes.cohort_name') }}
-            as segment
+        {{ segment_of('destination', 'cohort_id', 'cohort_name') }} as segment
     from row_outcomes
-    inner join settings
+    semi join settings
         on row_outcomes.plan_id = settings.undoes
     where
         row_outcomes.sync_kind = 'cohort_sync'

@@ -1,4 +1,4 @@
--- One row per sync, segment, key and facet: the last time the key was delivered, left in doubt or refused.
+-- One row per sync, segment, key and facet: when the key was last delivered, in doubt or refused.
 {{
     config(
         materialized='incremental',
@@ -87,6 +87,8 @@ select
 from new_facets
 cross join generation
 qualify row_number() over (
-    partition by sync_name, segment, key_type, match_key, facet
-    order by seq desc, row_position desc
+    partition by
+        new_facets.sync_name, new_facets.segment, new_facets.key_type, new_facets.match_key,
+        new_facets.facet
+    order by new_facets.seq desc, new_facets.row_position desc
 ) = 1

@@ -115,8 +115,8 @@ select
     (last_kind = 'resolved' and last_decision = 'resend')
     or (last_kind = 'answered' and last_outcome = 'not_processed') as is_pending,
     coalesce(settled.is_rejected, false) as is_rejected,
-    settled.rejected as rejected,
-    settled.unknown_positions as unknown_positions,
+    settled.rejected,
+    settled.unknown_positions,
     http_status,
     attempts_count,
     attempted_at,

@@ -38,10 +38,21 @@ joined as (
         plan_syncs.state as sync_state,
         plan_syncs.is_latest_of_sync,
         plan_syncs.created_at,
-        requests.* exclude (plan_id, sync_name, request, rejected),
+        requests.last_seq,
+        requests.settled_seq,
+        requests.doubt_seq,
+        requests.is_settled,
+        requests.is_in_doubt,
+        requests.is_pending,
+        requests.is_rejected,
+        requests.unknown_positions,
+        requests.attempted_at,
+        requests.settled_at,
         list_filter(
             requests.rejected,
-            lambda one: coalesce(one.position, plan_rows.row_position) = plan_rows.row_position
+            lambda one: coalesce(
+                struct_extract(one, 'position'), plan_rows.row_position  -- noqa: RF02
+            ) = plan_rows.row_position
         )[1] as rejection
     from plan_rows
     inner join plan_syncs

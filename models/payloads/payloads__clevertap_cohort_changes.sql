@@ -1,4 +1,4 @@
--- One row per change to be sent to CleverTap: a Partner Sync event, or a profile property's list edit.
+-- One row per change to be sent to CleverTap: a Partner Sync event, or an edit of a profile list.
 with
 
 changes as (

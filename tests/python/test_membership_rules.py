@@ -97,7 +97,8 @@ def _give(connection: duckdb.DuckDBPyConnection, syncs: list[Sync], world: World
             [sync.name, sync.destination, sync.on_unknown],
         )
     connection.execute(
-        "create or replace table identity.persons (person_id varchar, anchor varchar)"
+        "create or replace table identity.persons"
+        " (person_id varchar, anchor varchar, is_suppressed boolean)"
     )
     connection.execute(
         "create or replace table identity.person_ids (person_id varchar, identifier varchar)"
@@ -111,7 +112,7 @@ def _give(connection: duckdb.DuckDBPyConnection, syncs: list[Sync], world: World
     anchors = sorted(world.owner.items())
     # The anchor of a person is the smallest of those it holds.
     first = {person: min(a for a, p in anchors if p == person) for person in persons}
-    connection.executemany("insert into identity.persons values (?, ?)", list(first.items()))
+    connection.executemany("insert into identity.persons values (?, ?, false)", list(first.items()))
     connection.executemany(
         "insert into identity.person_ids values (?, ?)", [(p, a) for a, p in anchors]
     )

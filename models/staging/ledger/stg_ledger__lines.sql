@@ -27,7 +27,7 @@ renamed as (
         detail,
 
         -- times
-        "at" as written_at
+        source.at as written_at
     from source
 
 )

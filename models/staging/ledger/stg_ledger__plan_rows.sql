@@ -15,7 +15,7 @@ renamed as (
         sync_name,
         change_id,
         request,
-        "position" as row_position,
+        position as row_position,
 
         -- attributes
         phase,

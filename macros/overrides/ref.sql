@@ -4,7 +4,3 @@
 {% macro ref() -%}
     {%- do return(builtins.ref(*varargs, **kwargs).include(database=false)) -%}
 {%- endmacro %}
-
-{% macro source(source_name, table_name) -%}
-    {%- do return(builtins.source(source_name, table_name).include(database=false)) -%}
-{%- endmacro %}
