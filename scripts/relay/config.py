@@ -5,26 +5,32 @@ Rules that tie fields of one entry together are collected per entry, so that one
 file finds them all.
 """
 
-import re
 from collections.abc import Iterator
-from datetime import date, time
-from pathlib import Path
+from datetime import time
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
+
+from relay.config_types import (
+    EVERY_HOURS,
+    CohortNameFormat,
+    Count,
+    Day,
+    EventName,
+    Events,
+    ExportFrequency,
+    Name,
+    OwnFile,
+    Percent,
+    Positive,
+    Text,
+    TextList,
+    TimeOfDay,
+    TimeZone,
+    Word,
+)
 
 ALL_COHORTS = "all"
 
@@ -33,137 +39,10 @@ Delivery = Literal["events", "custom_list", "profile_property"]
 CohortFrequency = Literal["one_time", "hourly", "daily", "real_time"]
 OnUnknown = Literal["hold", "resend"]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
-# `<sync>.added.csv` is a file of the sync itself: another sync may not be called so.
-_TAKEN_ENDINGS = (".added", ".removed", ".members", ".requests", ".rows")
-_EVERY_HOURS = re.compile(r"every_([0-9]{1,2})_hours")
 _EXPORT_IDS = {
     "clevertap": (("identity", "phone", "email"), ("objectId", "none")),
     "moengage": (("uid",), ("moe_anonymous_id", "none")),
 }
-
-
-def _problem(text: str) -> PydanticCustomError:
-    # Braces are the library's own place holders: the text goes in as one of them.
-    return PydanticCustomError("relay", "{text}", {"text": text})
-
-
-def _check_name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise _problem(
-            "expected a name that can be a file name: small letters, digits, `.`, `_` and `-`, "
-            "a letter or digit first, at most 100 characters"
-        )
-    if value.endswith(_TAKEN_ENDINGS):
-        raise _problem(f"a name may not end in {', '.join(_TAKEN_ENDINGS)}: a plan's files end so")
-    return value
-
-
-def _check_text(value: str) -> str:
-    if not value or value != value.strip():
-        raise _problem("expected text that is not empty, without spaces at its ends")
-    return value
-
-
-def _check_time_zone(value: str) -> str:
-    if value not in available_timezones():
-        raise _problem("expected a time zone of the IANA data base, such as Asia/Kolkata or UTC")
-    return value
-
-
-def _check_time_of_day(value: str) -> str:
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
-        raise _problem('expected a time of day in quotes, "00:00" to "23:59"')
-    return value
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _check_distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(values)) < len(values):
-        raise _problem("expected each name once")
-    return values
-
-
-def _check_date(value: Any) -> date:
-    # YAML reads 2026-01-01 as a date by itself; in quotes it is text.
-    if type(value) is date:
-        return value
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            pass
-    raise _problem("expected a date such as 2026-01-31")
-
-
-def _check_own_file(value: Any, info: ValidationInfo) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise _problem("expected the path of a CSV file, from the folder of syncs.yml")
-    folder: Path = (info.context or {}).get("folder", Path())
-    path = folder / value
-    if not path.is_file():
-        raise _problem(f"no such file: {path}")
-    return path
-
-
-def _check_namespace(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
-        raise _problem("expected letters, digits, `_`, `.` and `-` (they stand in identifiers)")
-    return value
-
-
-def _check_cohort_name_format(value: str) -> str:
-    around = value.replace("{name}", "", 1)
-    if "{name}" not in value or value.startswith(".") or set(around) & set('{}|*?\\:<>=$"'):
-        raise _problem(
-            "expected text with {name} once, no full stop first and none of "
-            '| * ? \\ : < > = $ " (MoEngage refuses them)'
-        )
-    return value
-
-
-def _check_export_frequency(value: str) -> str:
-    hours = _EVERY_HOURS.fullmatch(value)
-    if value in {"one_time", "streaming"} or (hours and 4 <= int(hours[1]) <= 24):
-        return value
-    raise _problem(
-        "expected one_time, every_4_hours … every_24_hours (whole hours), "
-        "or for moengage also streaming"
-    )
-
-
-def _check_events(value: Any) -> Any:
-    if value in ("engagement", "all"):
-        return value
-    if isinstance(value, list) and value and all(isinstance(v, str) and v for v in value):
-        return tuple(value)
-    raise _problem("expected engagement, all, or a list of event names")
-
-
-def _check_event_name(value: str) -> str:
-    if len(value) > 120 or set(value) & set("%><!|&.:;$'\"\\"):
-        raise _problem(
-            "expected at most 120 characters and none of % > < ! | & . : ; $ ' \" \\ "
-            "(CleverTap refuses them)"
-        )
-    return value
-
-
-Name = Annotated[StrictStr, AfterValidator(_check_name)]
-Text = Annotated[StrictStr, AfterValidator(_check_text)]
-TimeZone = Annotated[StrictStr, AfterValidator(_check_time_zone)]
-TimeOfDay = Annotated[StrictStr, AfterValidator(_check_time_of_day)]
-TextList = Annotated[tuple[Text, ...], BeforeValidator(_as_list), AfterValidator(_check_distinct)]
-Day = Annotated[date, BeforeValidator(_check_date)]
-OwnFile = Annotated[Path, BeforeValidator(_check_own_file)]
-Namespace = Annotated[StrictStr, AfterValidator(_check_namespace)]
-ExportFrequency = Annotated[StrictStr, AfterValidator(_check_export_frequency)]
-Percent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Count = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[StrictInt, Field(ge=1)]
 
 
 class Entry(BaseModel):
@@ -213,7 +92,7 @@ class GuardOfSync(Entry):
 class AmplitudeConfig(Entry):
     """Where and how far back Amplitude is read."""
 
-    project: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")] = "default"
+    project: Word = "default"
     monthly_cohort_downloads: Positive = 500
     lookback_hours: Count = 24
     backfill_days: Count = 90
@@ -298,9 +177,7 @@ class EventExport(Entry):
     name: Name
     source: Literal["clevertap", "moengage"]
     enabled: StrictBool = True
-    events: Annotated[
-        Literal["engagement", "all"] | tuple[str, ...], BeforeValidator(_check_events)
-    ] = "engagement"
+    events: Events = "engagement"
     frequency: ExportFrequency = "every_24_hours"
     start_date: Day | None = None
     from_date: Annotated[Day | None, Field(alias="from")] = None
@@ -350,7 +227,7 @@ class EventExport(Entry):
     @property
     def every_hours(self) -> int | None:
         """The hours of `every_N_hours`; None for one_time and streaming."""
-        hours = _EVERY_HOURS.fullmatch(self.frequency)
+        hours = EVERY_HOURS.fullmatch(self.frequency)
         return int(hours[1]) if hours else None
 
 
@@ -360,7 +237,7 @@ Sync = CohortSync | EventImport | EventExport
 class CleverTapConfig(Entry):
     """How CleverTap is told, for all its syncs."""
 
-    event_name: Annotated[Text, AfterValidator(_check_event_name)] = "Partner Sync"
+    event_name: EventName = "Partner Sync"
     match_case: Literal["fold", "exact"] = "fold"
     max_identity_bytes: Positive = 512
     on_unknown: OnUnknown = "hold"
@@ -371,9 +248,7 @@ class MoEngageConfig(Entry):
     """How MoEngage is told, for all its syncs."""
 
     anonymous_keys: Literal["report", "send"] = "report"
-    cohort_name_format: Annotated[Text, AfterValidator(_check_cohort_name_format)] = (
-        "[Amplitude][{name}]"
-    )
+    cohort_name_format: CohortNameFormat = "[Amplitude][{name}]"
     on_unknown: OnUnknown = "resend"
     reassert: StrictBool = True
 
@@ -397,7 +272,7 @@ class IdentityConfig(Entry):
     flag_devices_per_person: Positive = 100
     junk_ids: OwnFile | None = None
     overrides: OwnFile | None = None
-    namespaces: dict[Text, Namespace] = Field(default_factory=dict)
+    namespaces: dict[Text, Word] = Field(default_factory=dict)
 
 
 class Config(Entry):

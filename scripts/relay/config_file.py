@@ -183,8 +183,6 @@ def _expected(detail: ErrorDetails, written: str) -> str:
         return "expected a mapping of keys to values"
     if kind in {"tuple_type", "list_type"}:
         return "expected a list"
-    if kind == "string_pattern_mismatch":
-        return f"expected text that matches {detail['ctx']['pattern']}"
     return detail["msg"].replace("Input should", "expected to").replace("to be a", "a")
 
 

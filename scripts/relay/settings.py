@@ -352,6 +352,8 @@ def load_settings(
     project_root = find_project_root()
     root = home or Path(environ.get("RELAY_HOME") or project_root)
     place = Home(root.expanduser().absolute())
+    if place.root.exists() and not place.root.is_dir():
+        raise ConfigurationError(f"RELAY_HOME: {place.root} is not a folder")
     env = _read_environment(place.root / ".env", environ)
     path = syncs_file or _syncs_file(place, project_root)
     config = Config() if path is None else read_config(path)
@@ -366,17 +368,13 @@ def _syncs_file(home: Home, project_root: Path) -> Path | None:
 
 
 def _read_environment(env_file: Path, environ: Mapping[str, str]) -> Environment:
-    names = Environment.model_fields
-    given: dict[str, Any] = {
-        name.lower(): value.strip()
-        for name, value in environ.items()
-        if name.lower() in names and value.strip()
-    }
+    given = {name: environ.get(name.upper(), "").strip() for name in Environment.model_fields}
+    set_ones = {name: value for name, value in given.items() if value}
     try:
         written = DotEnvSettingsSource(
             Environment, env_file=env_file, env_file_encoding="utf-8-sig"
         )()
-        return Environment.model_validate({**written, **given})
+        return Environment.model_validate({**written, **set_ones})
     except ValidationError as error:
         lines = [
             f"{str(detail['loc'][0]).upper()}: {detail['msg'].removeprefix('Value error, ')}"
