@@ -30,6 +30,7 @@ KEYS = {
 }
 ORIGINS = {
     "AMPLITUDE_API_URL": "amplitude",
+    "AMPLITUDE_INGEST_URL": "amplitude_ingest",
     "CLEVERTAP_API_URL": "clevertap",
 }
 
