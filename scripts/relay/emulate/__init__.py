@@ -5,6 +5,7 @@ from relay.emulate.clevertap.switches import ClevertapSwitches
 from relay.emulate.clock import Clock
 from relay.emulate.faults import Fault, Faults
 from relay.emulate.house import KEYS, PROJECT, Emulators
+from relay.emulate.moengage.switches import MoengageSwitches
 
 __all__ = [
     "KEYS",
@@ -15,4 +16,5 @@ __all__ = [
     "Emulators",
     "Fault",
     "Faults",
+    "MoengageSwitches",
 ]

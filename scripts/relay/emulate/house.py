@@ -10,6 +10,8 @@ from relay.emulate.clevertap.switches import ClevertapSwitches
 from relay.emulate.clevertap.vendor import Clevertap
 from relay.emulate.clock import Clock
 from relay.emulate.files import Files
+from relay.emulate.moengage.switches import MoengageSwitches
+from relay.emulate.moengage.vendor import Moengage
 from relay.emulate.server import Server
 from relay.emulate.vendor import Vendor
 
@@ -30,7 +32,9 @@ KEYS = {
 }
 ORIGINS = {
     "AMPLITUDE_API_URL": "amplitude",
+    "AMPLITUDE_INGEST_URL": "amplitude_ingest",
     "CLEVERTAP_API_URL": "clevertap",
+    "MOENGAGE_API_URL": "moengage",
 }
 
 
@@ -64,6 +68,7 @@ class Emulators:
         project: str = PROJECT,
         amplitude: AmplitudeSwitches | None = None,
         clevertap: ClevertapSwitches | None = None,
+        moengage: MoengageSwitches | None = None,
     ) -> None:
         self.clock = clock if isinstance(clock, Clock) else Clock(clock)
         known = KEYS | dict(keys or {})
@@ -83,6 +88,12 @@ class Emulators:
             passcode=known["CLEVERTAP_PASSCODE"],
             switches=clevertap,
         )
+        self.moengage = Moengage(
+            self.clock,
+            workspace_id=known["MOENGAGE_WORKSPACE_ID"],
+            api_key=known["MOENGAGE_API_KEY"],
+            switches=moengage,
+        )
         applications = {
             origin: application
             for vendor in self.vendors
@@ -96,7 +107,7 @@ class Emulators:
     @property
     def vendors(self) -> tuple[Vendor, ...]:
         """Every vendor, the bucket last."""
-        return (self.amplitude, self.clevertap, self.files)
+        return (self.amplitude, self.clevertap, self.moengage, self.files)
 
     def start(self) -> "Emulators":
         """Begin to serve."""

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
@@ -25,6 +26,7 @@ class EventStore:
 
     def __init__(self) -> None:
         self.projects: dict[str, dict[datetime, Hour]] = {}
+        self._unread: list[bytes | Path] = []
 
     def add(self, project: str, events: Events) -> int:
         """Add events in the order they arrived; how many.
@@ -49,8 +51,19 @@ class EventStore:
             else:
                 line = _whole(event)
             self.hour(project, hour_of_line(line)).lines.append(line)
+            self._unread.append(line)
             count += 1
         return count
+
+    def add_member(self, project: str, moment: datetime, member: bytes | Path) -> None:
+        """Add a ready gzip member to an hour."""
+        self.hour(project, moment).ready.append(member)
+        self._unread.append(member)
+
+    def unread(self) -> list[bytes | Path]:
+        """What was added since this was asked last: lines and gzip members."""
+        unread, self._unread = self._unread, []
+        return unread
 
     def hour(self, project: str, moment: datetime) -> Hour:
         """The events of one hour; empty and remembered when there were none."""
@@ -67,9 +80,10 @@ class EventStore:
 
     def _add_lines(self, project: str, moment: datetime, lines: Iterable[bytes | str]) -> int:
         hour = self.hour(project, moment)
-        before = len(hour.lines)
-        hour.lines.extend(_whole(line) for line in lines)
-        return len(hour.lines) - before
+        added = [_whole(line) for line in lines]
+        hour.lines.extend(added)
+        self._unread.extend(added)
+        return len(added)
 
 
 class Export:

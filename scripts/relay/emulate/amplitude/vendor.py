@@ -7,6 +7,9 @@ from typing import Any
 
 from relay.emulate.amplitude.cohorts import Cohort, Cohorts, Member
 from relay.emulate.amplitude.export import Events, EventStore, Export
+from relay.emulate.amplitude.identify import Identify, plain
+from relay.emulate.amplitude.ingest import Ingestion, refusal, too_fast
+from relay.emulate.amplitude.organisation import Merge, Organisation, write_merge_files
 from relay.emulate.amplitude.rows import hour_of_name
 from relay.emulate.amplitude.switches import AmplitudeSwitches
 from relay.emulate.clock import Clock
@@ -15,6 +18,28 @@ from relay.emulate.files import Files
 from relay.emulate.vendor import Vendor
 
 REST = "rest"
+# The keys of an ingested event that `/_state` shows.
+SHOWN = (
+    "app",
+    "$insert_id",
+    "amplitude_id",
+    "user_id",
+    "device_id",
+    "event_type",
+    "event_time",
+    "event_properties",
+    "user_properties",
+    "uuid",
+)
+ORGANISATION = "100042"
+MESSAGES = {
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Payload too large",
+    429: "Too many requests",
+    503: "Service Unavailable",
+}
 JSON_UTF8 = "application/json; charset=utf-8"
 
 
@@ -49,7 +74,21 @@ class Amplitude(Vendor):
         self.events = EventStore()
         self._export = Export(self.events, clock, self.lock, self.switches)
         self.cohorts = Cohorts(clock, self.lock, self.switches, files)
-        self.offer({"amplitude": self._rest_routes()})
+        self.organisation = Organisation()
+        shared = (self.events, self.organisation, clock, self.switches, self._keys)
+        self.ingestion = Ingestion(*shared)
+        self.identify = Identify(*shared)
+        self.offer(
+            {
+                "amplitude": self._rest_routes(),
+                "amplitude_ingest": [
+                    Route("http", "POST", "/2/httpapi", self.ingestion.http, partial=True),
+                    Route("batch", "POST", "/batch", self.ingestion.batch, partial=True),
+                    Route("identify", "POST", "/identify", self.identify.answer),
+                    Route("identify_get", "GET", "/identify", self.identify.answer),
+                ],
+            }
+        )
 
     def add_project(self, project: str, *, api_key: str, secret_key: str) -> None:
         """A further project of the organisation, with its own keys."""
@@ -73,7 +112,7 @@ class Amplitude(Vendor):
     def add_export_member(self, project: str, hour: str | datetime, member: bytes | Path) -> None:
         """Put a ready gzip member into the export of one hour; it is answered as it is."""
         with self.lock:
-            self.events.hour(str(project), hour_of_name(hour)).ready.append(member)
+            self.events.add_member(str(project), hour_of_name(hour), member)
 
     def set_cohort(
         self,
@@ -113,12 +152,57 @@ class Amplitude(Vendor):
         """Delete a cohort."""
         self.cohorts.remove(cohort_id)
 
+    def add_merges(self, merges: Iterable[tuple[int, int, datetime]]) -> None:
+        """Merges that happened: (absorbed id, surviving id, when)."""
+        with self.lock:
+            self.organisation.merges.extend(Merge(*merge) for merge in merges)
+
+    def merges(self) -> list[Merge]:
+        """All merges, those that ingested events caused among them."""
+        with self.lock:
+            return list(self.organisation.merges)
+
+    def write_merge_files(self, folder: Path) -> list[Path]:
+        """Write all merges as a bucket destination would, a file an hour; their paths."""
+        return write_merge_files(folder, self.merges(), organisation=ORGANISATION)
+
+    def ingested(self) -> list[dict[str, Any]]:
+        """The events taken in over HTTP, as rows of the export, in the order they came."""
+        with self.lock:
+            return self.ingestion.rows()
+
+    def user_properties(self, user_id: str) -> dict[str, Any]:
+        """The user properties now stored for a user id in the first project."""
+        with self.lock:
+            self.organisation.learn(self.events.unread())
+            return self.organisation.properties_of(self.project, user_id)
+
+    def silence(self, *device_ids: str) -> None:
+        """Refuse events of these devices, as a blocked device's are."""
+        with self.lock:
+            self.ingestion.silenced_devices.update(device_ids)
+
+    def exceed_daily_quota(self, *ids: str, events: int = 500_001) -> None:
+        """Take these device and user ids as over their daily quota; `events=0` ends it."""
+        with self.lock:
+            for one in ids:
+                if events:
+                    self.ingestion.over_quota[one] = events
+                else:
+                    self.ingestion.over_quota.pop(one, None)
+
     def pools(self) -> Mapping[str, int]:
         """All REST requests share one limit (whether exports count is assumed)."""
         return {REST: self.switches.rest_in_flight}
 
     def error(self, status: int, call: Call) -> Answer:
-        """The envelope of the REST services."""
+        """The envelope of the REST services, or the body of those that take events."""
+        if call.path in ("/2/httpapi", "/batch"):
+            if status == 429:
+                return too_fast(30 if call.path == "/2/httpapi" else 1_000, {}, {}, [])
+            return refusal(status, MESSAGES.get(status, "Internal Server Error"))
+        if call.path == "/identify":
+            return plain(MESSAGES.get(status, "Internal Server Error"), status)
         return self.refuse(status, "Ordered by the test." if status >= 429 else "Not found.")
 
     def refuse(self, status: int, details: str) -> Answer:
@@ -165,6 +249,11 @@ class Amplitude(Vendor):
                 for job in self.cohorts.jobs.values()
             ],
             "cohort_requests": dict(self.cohorts.requests_by_month),
+            "ingested": [{name: row[name] for name in SHOWN} for row in self.ingestion.rows()],
+            "duplicates": self.ingestion.duplicates,
+            "identified": self.ingestion.identifies + self.identify.taken,
+            "odd_keys": dict(self.ingestion.odd_keys),
+            "merges": [merge.document() for merge in self.organisation.merges],
         }
 
     def _rest_routes(self) -> list[Route]:
