@@ -4,6 +4,7 @@ A script names things as the generator knows them (this person, that device); Am
 not in it, they follow from the order of arrival. The truth is computed from the script alone.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -130,6 +131,9 @@ class Script:
         history: What Amplitude knew before, oldest first.
         visits: In any order.
         cohorts: As the cohort list gives them.
+
+    Raises:
+        ValueError: Two visits of a person have one number, so that their events would be equal.
     """
 
     seed: int
@@ -138,6 +142,13 @@ class Script:
     history: Sequence[Seen]
     visits: Sequence[Visit]
     cohorts: Sequence[Cohort]
+
+    def __post_init__(self) -> None:
+        named = Counter((visit.person, visit.number) for visit in self.visits)
+        twice = [f"person {person}, number {number}" for (person, number), count in named.items()
+                 if count > 1]  # fmt: skip
+        if twice:
+            raise ValueError(f"visits with one name: {'; '.join(twice[:5])}")
 
     def clock(self, step: int) -> datetime:
         """The time of a step.

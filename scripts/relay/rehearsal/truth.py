@@ -1,43 +1,16 @@
-"""Who is a member under which key, worked out from the script.
+"""Who is a member under which key, and what changes: worked out from the script.
 
-Nothing here looks at Amplitude ids, exports or models: it asks the script who signed in where, and
-applies the identity rules to that. It covers what scripts are allowed to contain:
-
-* a device that a cohort lists is used by one person; the first user who signs in on it after it
-  was anonymous is that person (R3, R6, ID-9, ID-10);
-* an anonymous member has one device, so "latest seen" never has to choose (ID-16);
-* a user id is usable, or one of the junk words below, and then never also usable on that
-  Amplitude id (ID-4, ID-5).
-
-Keys are those of a CleverTap sync: `identity` = the user id, else `object_id` = the device
-(ID-18), compared in lower case.
+Nothing here looks at exports or models: `facts` asks the script who is behind a row, `addressing`
+applies a destination's rules to that.
 """
 
-import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from relay.rehearsal.script import Cohort, Member, Script, to_ms
-
-JUNK_USER_IDS = frozenset({"null", "undefined"})
-CLEVERTAP_ID = re.compile(r"[A-Za-z0-9()!:@$_=|<>;+.\-]{1,64}")
-
-KeyType = Literal["identity", "object_id"]
-Status = Literal["ok", "no_key", "invalid_key"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """What a destination is given, compared in folded form; `value` is the spelling sent."""
-
-    key_type: KeyType
-    match_key: str
-
-    def __str__(self) -> str:
-        return f"{self.key_type}:{self.match_key}"
+from relay.rehearsal.addressing import Addressing, Key, Status
+from relay.rehearsal.facts import Facts
+from relay.rehearsal.script import Cohort, Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,41 +87,17 @@ class TrueDiff:
     unchanged: tuple[Key, ...]
 
 
-def clean(value: str) -> str:
-    """A text identifier as the rules compare it: NFC, no blanks around it (ID-3)."""
-    return unicodedata.normalize("NFC", value).strip()
-
-
-def fold(value: str) -> str:
-    """One code point to one, lower case: what DuckDB's `lower()` does (ID-3)."""
-    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in value)
-
-
 class TrueWorld:
-    """Answers what is true at each step of a script.
+    """Answers what a destination must come to, at each step.
 
     Args:
-        script: The world.
-        user_id_from: Where a person's identity comes from, as in a sync: `user_id` and
-            `CleverTap_Identity`, the first that is there.
+        facts: Of the world.
+        addressing: The destination's.
     """
 
-    def __init__(self, script: Script, user_id_from: Sequence[str] = ("user_id",)) -> None:
-        self._script = script
-        self._user_id_from = tuple(user_id_from)
-        self._sign_ins: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
-        self._devices_of: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
-        self._first_seen: dict[str, int] = {}
-        self._properties: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)
-        for visit in sorted(script.visits, key=lambda visit: visit.uploaded_ms):
-            self._first_seen.setdefault(visit.device_id, visit.uploaded_ms)
-            if visit.user_id is None:
-                continue
-            user_id = clean(visit.user_id)
-            self._sign_ins[visit.device_id].append((visit.uploaded_ms, user_id))
-            self._devices_of[user_id].append((visit.uploaded_ms, visit.device_id))
-            for value in self._clevertap_identity(visit.person, visit.starts_ms):
-                self._properties[user_id].append((visit.starts_ms, visit.uploaded_ms, value))
+    def __init__(self, facts: Facts, addressing: Addressing) -> None:
+        self._facts = facts
+        self._addressing = addressing
 
     def truth(self, cohort: Cohort, step: int) -> Truth:
         """The members of a cohort at a step, and their keys."""
@@ -156,7 +105,7 @@ class TrueWorld:
         unidentifiable = 0
         members = cohort.rows(step)
         for member in members:
-            label = self.person_of(member, step)
+            label = self._facts.person_of(member, step)
             if label is None:
                 unidentifiable += 1
             else:
@@ -180,7 +129,7 @@ class TrueWorld:
         behind_before = self._rows_behind(cohort, step - 1) if step > 1 else {}
         removed, reasserted, rekeyed_to = [], set(), set()
         for key in (key for key in keys_before if key not in now.keys):
-            holders = [self.person_of(member, step) for member in behind_before[key]]
+            holders = [self._facts.person_of(member, step) for member in behind_before[key]]
             reason, replaced_by = _why_removed(holders, key_now)
             removed.append(TrueChange(key, keys_before[key], reason))
             rekeyed_to |= replaced_by
@@ -199,69 +148,23 @@ class TrueWorld:
             tuple(key for key in now.keys if key in keys_before),
         )
 
-    def person_of(self, member: Member, step: int) -> str | None:
-        """Label of the person that a row is about, as far as the data can tell at a step.
-
-        None where the row names nobody: the junk user id of several devices has made one
-        Amplitude id of strangers (ID-5).
-        """
-        clock_ms = to_ms(self._script.clock(step))
-        if member.device_id is not None:
-            users = [who for at, who in self._sign_ins[member.device_id] if at < clock_ms]
-            return f"user:{users[0]}" if users else f"device:{member.device_id}"
-        user_id = clean(member.user_id or "")
-        if user_id.lower() not in JUNK_USER_IDS:
-            return f"user:{user_id}"
-        devices = {device for at, device in self._devices_of[user_id] if at < clock_ms}
-        return f"device:{devices.pop()}" if len(devices) == 1 else None
-
     def _person(self, label: str, numbers: list[int], step: int) -> TruePerson:
-        kind, _, value = label.partition(":")
-        clock_ms = to_ms(self._script.clock(step))
-        status: Status = "ok"
-        key_type: KeyType = "identity" if kind == "user" else "object_id"
-        detail = ""
-        if kind == "user":
-            value = self._identity(value, clock_ms)
-        elif self._first_seen.get(value, clock_ms) >= clock_ms:
-            status, detail = "no_key", "no_identifier"
-        elif CLEVERTAP_ID.fullmatch(value) is None:
-            status, detail = "invalid_key", "bad_object_id"
-        key = Key(key_type, fold(value)) if status == "ok" else None
-        people = tuple(sorted(set(numbers)))
+        address = self._addressing.address(label, step)
         return TruePerson(
-            label, people, len(numbers), status, detail, key, value if status == "ok" else None
+            label=label,
+            people=tuple(sorted(set(numbers))),
+            rows=len(numbers),
+            status=address.status,
+            detail=address.detail,
+            key=address.key,
+            key_value=address.value,
         )
-
-    def _identity(self, user_id: str, clock_ms: int) -> str:
-        """The first usable of `user_id_from`; of a property the latest value by event time."""
-        values = [
-            (starts_ms, value)
-            for starts_ms, uploaded_ms, value in self._properties[user_id]
-            if uploaded_ms < clock_ms
-        ]
-        for source in self._user_id_from:
-            if source == "user_id":
-                return user_id
-            if source == "CleverTap_Identity" and values:
-                return max(values)[1]
-        return user_id
-
-    def _clevertap_identity(self, number: int, at_ms: int) -> Iterator[str]:
-        """What the property says at a time; at most one value."""
-        step = 1 + sum(at_ms >= to_ms(clock) for clock in self._script.steps)
-        said = [
-            value
-            for from_step, value in self._script.people[number].clevertap_identity
-            if step >= from_step
-        ]
-        yield from said[-1:]
 
     def _rows_behind(self, cohort: Cohort, step: int) -> dict[Key, list[Member]]:
         key_of = {person.label: person.key for person in self.truth(cohort, step).persons}
         rows: defaultdict[Key, list[Member]] = defaultdict(list)
         for member in cohort.rows(step):
-            label = self.person_of(member, step)
+            label = self._facts.person_of(member, step)
             key = key_of.get(label) if label is not None else None
             if key is not None:
                 rows[key].append(member)

@@ -6,26 +6,31 @@ that cohort to CleverTap must come to.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from functools import cached_property
+from datetime import date, datetime
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 
+from relay.rehearsal.addressing import (
+    Addressing,
+    ClevertapAddressing,
+    LyticsAddressing,
+    MoengageAddressing,
+)
 from relay.rehearsal.amplitude_ids import AmplitudeIds, Merge
 from relay.rehearsal.archives import (
     ExportHour,
-    cohort_csv,
     export_archive,
     merge_file,
     merge_file_name,
 )
 from relay.rehearsal.arrivals import hourly_arrivals
-from relay.rehearsal.cast import Cast
-from relay.rehearsal.memberships import CART, cohorts
+from relay.rehearsal.cohort_exports import CohortAtStep, listing, member_rows
+from relay.rehearsal.default_script import default_script
+from relay.rehearsal.directories import clevertap_directory, directory_csv, moengage_directory
+from relay.rehearsal.facts import Facts
 from relay.rehearsal.rows import RowWriter, row_line
 from relay.rehearsal.script import HOUR_MS, Cohort, Script, at_ms, to_ms
-from relay.rehearsal.stories import history, visits
 from relay.rehearsal.truth import TrueDiff, TrueWorld, Truth
 
 PROJECT = 829528
@@ -33,48 +38,6 @@ ORGANISATION = 36958
 START = date(2026, 6, 15)
 
 HourOfRows = tuple[datetime, list[dict[str, Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class CohortAtStep:
-    """What Amplitude has of one cohort at a step.
-
-    Attributes:
-        cohort_id: Its id.
-        name: Its name.
-        computed_at: `lastComputed`, UTC to the second; None while it was never computed.
-        listing: The entry of `GET /api/3/cohorts`; times in it are epoch seconds.
-        rows: (amplitude_id, user_id) as text, in the file's order; user_id empty if anonymous.
-    """
-
-    cohort_id: str
-    name: str
-    computed_at: datetime | None
-    listing: dict[str, Any]
-    rows: tuple[tuple[str, str], ...]
-
-    @property
-    def csv(self) -> bytes:
-        """The file of a finished download request."""
-        return cohort_csv(self.rows, ("amplitude_id", "user_id"))
-
-
-def default_script(
-    *, people: int, days: int, events_per_person: int, seed: int, start: date
-) -> Script:
-    """The default world's script; see `World` for the arguments."""
-    cast = Cast(people, days, seed, start)
-    listed = cohorts(cast)
-    cart = next(cohort for cohort in listed if cohort.cohort_id == CART)
-    carts = [{member.person for member in rows} for rows in cart.steps]
-    return Script(
-        seed=seed,
-        steps=cast.steps,
-        people=cast.people,
-        history=history(cast),
-        visits=list(visits(cast, events_per_person, carts)),
-        cohorts=listed,
-    )
 
 
 class World:
@@ -112,6 +75,7 @@ class World:
             people=people, days=days, events_per_person=events_per_person, seed=seed, start=start
         )
         self._truths: dict[tuple[str, ...], TrueWorld] = {}
+        self._ids: dict[int, AmplitudeIds] = {}
 
     def at(self, step: int) -> "Moment":
         """The world at a step, from 1.
@@ -132,12 +96,47 @@ class World:
                 return cohort
         raise KeyError(cohort_id)
 
-    def truths(self, user_id_from: Sequence[str] = ("user_id",)) -> TrueWorld:
-        """What is true at each step, for syncs that take their identity from these sources."""
-        sources = tuple(user_id_from)
-        if sources not in self._truths:
-            self._truths[sources] = TrueWorld(self.script, sources)
-        return self._truths[sources]
+    @cached_property
+    def facts(self) -> Facts:
+        """Who is behind a row, by the script."""
+        return Facts(self.script)
+
+    def ids(self, step: int) -> AmplitudeIds:
+        """What Amplitude has learnt about devices and users up to a step."""
+        if step not in self._ids:
+            ids = AmplitudeIds(self.script.seed)
+            for _ in hourly_arrivals(self.script, ids, until=self.script.clock(step)):
+                pass
+            self._ids[step] = ids
+        return self._ids[step]
+
+    def truths(
+        self, destination: str = "clevertap", user_id_from: Sequence[str] = ("user_id",)
+    ) -> TrueWorld:
+        """What a sync must come to at each step.
+
+        Args:
+            destination: `clevertap`, `moengage` or `lytics`.
+            user_id_from: As in a sync to CleverTap; the others go by `user_id`.
+
+        Raises:
+            ValueError: Another destination.
+        """
+        wanted = (destination, *user_id_from)
+        if wanted not in self._truths:
+            self._truths[wanted] = TrueWorld(self.facts, self._addressing(*wanted))
+        return self._truths[wanted]
+
+    def _addressing(self, destination: str, *user_id_from: str) -> Addressing:
+        match destination:
+            case "clevertap":
+                return ClevertapAddressing(self.facts, user_id_from)
+            case "moengage":
+                return MoengageAddressing(self.facts, partial(moengage_directory, self.facts))
+            case "lytics":
+                return LyticsAddressing(self.ids)
+            case _:
+                raise ValueError(f"{destination}: not clevertap, moengage or lytics")
 
     @cached_property
     def row_writer(self) -> RowWriter:
@@ -189,14 +188,10 @@ class Moment:
         hours = [hour for hour in self.hours(first) if hour.hour <= last]
         return export_archive(hours, requested_at=self.now) if hours else b""
 
-    @cached_property
+    @property
     def ids(self) -> AmplitudeIds:
         """What Amplitude has learnt about devices and users up to now."""
-        script = self._world.script
-        ids = AmplitudeIds(script.seed)
-        for _ in hourly_arrivals(script, ids, until=self.now):
-            pass
-        return ids
+        return self._world.ids(self.step)
 
     @property
     def merges(self) -> Sequence[Merge]:
@@ -224,75 +219,56 @@ class Moment:
         """
         return self._cohort(self._world.cohort(cohort_id))
 
-    def truth(self, cohort_id: str, user_id_from: Sequence[str] = ("user_id",)) -> Truth:
-        """Who is a member now, under which key. `KeyError` for an unknown cohort."""
+    def truth(
+        self,
+        cohort_id: str,
+        user_id_from: Sequence[str] = ("user_id",),
+        *,
+        destination: str = "clevertap",
+    ) -> Truth:
+        """Who is a member now, under which key; see `World.truths`. `KeyError`: no such cohort."""
         world = self._world
-        return world.truths(user_id_from).truth(world.cohort(cohort_id), self.step)
+        return world.truths(destination, user_id_from).truth(world.cohort(cohort_id), self.step)
 
-    def diff(self, cohort_id: str, user_id_from: Sequence[str] = ("user_id",)) -> TrueDiff:
-        """What changed since the step before. `KeyError` for an unknown cohort."""
+    def diff(
+        self,
+        cohort_id: str,
+        user_id_from: Sequence[str] = ("user_id",),
+        *,
+        destination: str = "clevertap",
+    ) -> TrueDiff:
+        """What changed since the step before; see `World.truths`. `KeyError`: no such cohort."""
         world = self._world
-        return world.truths(user_id_from).diff(world.cohort(cohort_id), self.step)
+        return world.truths(destination, user_id_from).diff(world.cohort(cohort_id), self.step)
+
+    def known_users(self, destination: str) -> bytes:
+        """The destination's own user directory as a CSV file.
+
+        Args:
+            destination: `moengage` (`uid,moe_anonymous_id`) or `clevertap` (`identity,objectId`).
+
+        Raises:
+            ValueError: Another destination: Lytics has none.
+        """
+        facts = self._world.facts
+        match destination:
+            case "moengage":
+                rows = moengage_directory(facts, self.step)
+                return directory_csv(("uid", "moe_anonymous_id"), rows)
+            case "clevertap":
+                rows = clevertap_directory(facts, self.step)
+                return directory_csv(("identity", "objectId"), rows)
+            case _:
+                raise ValueError(f"{destination}: not clevertap or moengage")
 
     def _cohort(self, cohort: Cohort) -> CohortAtStep:
-        rows = tuple(self._rows(cohort))
         script = self._world.script
         computed_at = script.computed_at(cohort, self.step) if cohort.is_computed else None
+        rows = tuple(member_rows(cohort.rows(self.step), self.ids))
         return CohortAtStep(
             cohort.cohort_id,
             cohort.name,
             computed_at,
-            self._listing(cohort, computed_at, len(rows)),
+            listing(cohort, self._world.project, computed_at, len(rows)),
             rows,
         )
-
-    def _rows(self, cohort: Cohort) -> Iterator[tuple[str, str]]:
-        for member in cohort.rows(self.step):
-            if member.user_id is not None:
-                amplitude_id = self.ids.of_user[member.user_id]
-            else:
-                amplitude_id = self.ids.first_of_device[member.device_id or ""]
-            yield str(amplitude_id), self.ids.user_of.get(amplitude_id, "")
-
-    def _listing(self, cohort: Cohort, computed_at: datetime | None, size: int) -> dict[str, Any]:
-        """An entry of the cohort list: the keys of a recorded answer, in its order."""
-        created = int(datetime(2026, 1, 5, 9, 30, tzinfo=UTC).timestamp()) + len(cohort.name)
-        is_computed = computed_at is not None
-        return {
-            "appId": self._world.project,
-            "archived": cohort.is_archived,
-            "definition": {
-                "version": 3,
-                "countGroup": {"name": "User", "is_computed": False},
-                "cohortType": "UNIQUES",
-                "andClauses": [],
-                "referenceFrameTimeParams": {},
-            },
-            "description": cohort.description,
-            "finished": is_computed,
-            "id": cohort.cohort_id,
-            "name": cohort.name,
-            "published": True,
-            "type": "redshift",
-            "lastMod": created,
-            "createdAt": created,
-            "lastComputed": int(computed_at.timestamp()) if computed_at else None,
-            "hidden": False,
-            "metadata": None,
-            "view_count": None,
-            "popularity": None,
-            "last_viewed": None,
-            "chart_id": None,
-            "edit_id": None,
-            "is_predictive": False,
-            "is_official_content": False,
-            "location_id": None,
-            "shortcut_ids": [],
-            "per_app_metadata": None,
-            "cohort_definition_type": None,
-            "cohort_output_type": "UNIQUES",
-            "is_generated_content": False,
-            "owners": ["analyst@shop.example"],
-            "viewers": [],
-            "size": size if is_computed else None,
-        }

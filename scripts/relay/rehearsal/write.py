@@ -20,8 +20,9 @@ from typing import Any
 
 import click
 
+from relay.rehearsal.addressing import Key
 from relay.rehearsal.archives import ExportHour, write_export_archive
-from relay.rehearsal.truth import Key, TrueChange, TrueDiff, Truth
+from relay.rehearsal.truth import TrueChange, TrueDiff, Truth
 from relay.rehearsal.world import START, Moment, World
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from relay.rehearsal.addressing import CLEVERTAP_ID, Key
 from relay.rehearsal.amplitude_ids import Merge
-from relay.rehearsal.truth import CLEVERTAP_ID, Key, fold
+from relay.rehearsal.facts import fold
 
 JUNK = {"null", "undefined", "none", "nil", "unknown", "anonymous", "na", "n/a", "0", "-1", "{}"}
 LAST = "~"  # sorts after every time: a row without a readable time comes last
@@ -80,12 +81,15 @@ class Resolver:
             identifier = self.follows[identifier]
         return identifier
 
-    def key(self, amplitude_id: str, user_id: str) -> Key | str:
-        """The CleverTap key of a cohort row's person; a word where there is none."""
+    def person_of(self, amplitude_id: str, user_id: str) -> str | None:
+        """The person of a cohort row; None where it names nobody."""
         user, number = usable(user_id), int(amplitude_id)
         if user is None and number in self.contaminated:
-            return "unidentifiable"
-        person = self.person(f"user:{user}" if user else f"amp:{number}")
+            return None
+        return self.person(f"user:{user}" if user else f"amp:{number}")
+
+    def clevertap(self, person: str) -> Key | str:
+        """The key of a person (ID-18); a status where there is none."""
         if person.startswith("user:"):
             return Key("identity", fold(person.removeprefix("user:")))
         devices = self._devices_of(person)
@@ -94,10 +98,30 @@ class Resolver:
             return Key("object_id", fold(fit[0]))
         return "invalid_key" if devices else "no_key"
 
+    def moengage(self, person: str, directory: Iterable[tuple[str, str]]) -> Key | str:
+        """The key of a person by MoEngage's directory (ID-19); a status where there is none."""
+        rows = list(directory)
+        user = person.removeprefix("user:") if person.startswith("user:") else None
+        if user and any(uid == user for uid, _ in rows):
+            return Key("user_id", user)
+        devices = self._devices_of(person)
+        uids = {uid for uid, device in rows if device in devices and uid}
+        if user is None and len(uids) == 1:
+            return Key("user_id", uids.pop())
+        return "unmatched" if user or devices else "no_key"
+
+    def lytics(self, person: str) -> Key | str:
+        """The key of a person: its canonical Amplitude id (ID-12, ID-20)."""
+        if person.startswith("amp:"):
+            return Key("amplitude_id", person.removeprefix("amp:"))
+        own = [int(left[4:]) for left, right in self.observed.items() if right == person]
+        return Key("amplitude_id", str(min(own))) if own else "no_key"
+
     def _observe(self) -> None:
         for _, amplitude_id, user, _ in self.rows:
             if amplitude_id and user:
                 self.follows.setdefault(f"amp:{amplitude_id}", f"user:{user}")
+        self.observed = dict(self.follows)
 
     def _link_devices(self) -> None:
         first_anonymous: dict[tuple[str, str], str] = {}

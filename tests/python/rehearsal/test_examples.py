@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from rehearsal.resolver import Resolver, evidence
+from relay.rehearsal.addressing import Key
 from relay.rehearsal.amplitude_ids import Merge
-from relay.rehearsal.truth import Key
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "exports"
 NOBODY = ["no_key", "unidentifiable"]
@@ -43,7 +43,8 @@ def merges() -> list[Merge]:
 
 
 def keys(resolver: Resolver, day: str) -> tuple[set[Key], list[str]]:
-    found = [resolver.key(*member) for member in members(day)]
+    persons = [resolver.person_of(*member) for member in members(day)]
+    found = [resolver.clevertap(person) if person else "unidentifiable" for person in persons]
     return (
         {key for key in found if isinstance(key, Key)},
         [word for word in found if isinstance(word, str)],
