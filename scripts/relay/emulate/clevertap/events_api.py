@@ -116,7 +116,7 @@ class EventsApi:
             walk.progress_left and now - walk.used < BUSY_SECONDS for walk in self._walks.values()
         ):
             return Answer.of(IN_PROGRESS)
-        records = [
+        records: list[Mapping[str, Any]] = [
             self._printed(served, call)
             for served in events
             if first <= served.at.astimezone(self._zone()).date() <= last
@@ -185,8 +185,9 @@ class EventsApi:
 
 
 def _asked(document: Any) -> tuple[str, date, date, list[tuple[str, Any]]] | None:
-    """Event name, first and last day, and equality filters of a request; None if it has not got
-    them. Other operators are not emulated and are incorrect usage.
+    """Event name, first and last day, and equality filters; None if the request is not right.
+
+    Operators other than `equals` are not emulated.
     """
     if not isinstance(document, dict) or not isinstance(document.get("event_name"), str):
         return None
