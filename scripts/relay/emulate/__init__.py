@@ -5,6 +5,7 @@ from relay.emulate.clevertap.switches import ClevertapSwitches
 from relay.emulate.clock import Clock
 from relay.emulate.faults import Fault, Faults
 from relay.emulate.house import KEYS, PROJECT, Emulators
+from relay.emulate.lytics.switches import LyticsSwitches
 from relay.emulate.moengage.switches import MoengageSwitches
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Emulators",
     "Fault",
     "Faults",
+    "LyticsSwitches",
     "MoengageSwitches",
 ]

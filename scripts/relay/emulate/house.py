@@ -10,6 +10,8 @@ from relay.emulate.clevertap.switches import ClevertapSwitches
 from relay.emulate.clevertap.vendor import Clevertap
 from relay.emulate.clock import Clock
 from relay.emulate.files import Files
+from relay.emulate.lytics.switches import LyticsSwitches
+from relay.emulate.lytics.vendor import Lytics
 from relay.emulate.moengage.switches import MoengageSwitches
 from relay.emulate.moengage.vendor import Moengage
 from relay.emulate.server import Server
@@ -35,6 +37,8 @@ ORIGINS = {
     "AMPLITUDE_INGEST_URL": "amplitude_ingest",
     "CLEVERTAP_API_URL": "clevertap",
     "MOENGAGE_API_URL": "moengage",
+    "LYTICS_API_URL": "lytics",
+    "LYTICS_BULK_URL": "lytics_bulk",
 }
 
 
@@ -53,7 +57,7 @@ class Emulators:
             `lytics_bulk`, `files`); free ones by default.
         keys: Credentials to accept instead of the made-up ones, by environment variable.
         project: Id of the Amplitude project that the keys open.
-        amplitude, clevertap: Switches of a vendor.
+        amplitude, clevertap, moengage, lytics: Switches of a vendor.
 
     Attributes:
         environ: The environment variables that send Cohort Relay to these emulators.
@@ -69,6 +73,7 @@ class Emulators:
         amplitude: AmplitudeSwitches | None = None,
         clevertap: ClevertapSwitches | None = None,
         moengage: MoengageSwitches | None = None,
+        lytics: LyticsSwitches | None = None,
     ) -> None:
         self.clock = clock if isinstance(clock, Clock) else Clock(clock)
         known = KEYS | dict(keys or {})
@@ -94,6 +99,7 @@ class Emulators:
             api_key=known["MOENGAGE_API_KEY"],
             switches=moengage,
         )
+        self.lytics = Lytics(self.clock, token=known["LYTICS_API_TOKEN"], switches=lytics)
         applications = {
             origin: application
             for vendor in self.vendors
@@ -107,7 +113,7 @@ class Emulators:
     @property
     def vendors(self) -> tuple[Vendor, ...]:
         """Every vendor, the bucket last."""
-        return (self.amplitude, self.clevertap, self.moengage, self.files)
+        return (self.amplitude, self.clevertap, self.moengage, self.lytics, self.files)
 
     def start(self) -> "Emulators":
         """Begin to serve."""

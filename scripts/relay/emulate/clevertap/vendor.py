@@ -1,10 +1,11 @@
 """CleverTap as one vendor: one account, its uploads and custom lists, and what they amount to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from relay.emulate.clevertap.custom_lists import CustomLists
+from relay.emulate.clevertap.events_api import EventsApi
 from relay.emulate.clevertap.profiles import KEY_TYPES, Key, Membership, Memory, Profile
 from relay.emulate.clevertap.records import IDENTITY_KEYS, doubts, verdict
 from relay.emulate.clevertap.switches import ClevertapSwitches
@@ -55,6 +56,7 @@ class Clevertap(Vendor):
         self._passcode = passcode
         self.memory = Memory(folded=self.switches.identity_ignores_case)
         self.lists = CustomLists(self.memory, files, self.switches)
+        self.events_api = EventsApi(self.memory, clock, self.switches)
         self.warnings: list[dict[str, Any]] = []
         self.dry_runs = 0
         self.offer(
@@ -84,6 +86,20 @@ class Clevertap(Vendor):
                         self._checked(lambda call: self.lists.complete(call, self.refuse)),
                         OTHERS,
                     ),
+                    Route(
+                        "events",
+                        "POST",
+                        "/1/events.json",
+                        self._checked(lambda call: self.events_api.begin(call, self.refuse)),
+                        OTHERS,
+                    ),
+                    Route(
+                        "events_page",
+                        "GET",
+                        "/1/events.json",
+                        self._checked(self.events_api.page),
+                        OTHERS,
+                    ),
                 ]
             }
         )
@@ -111,6 +127,11 @@ class Clevertap(Vendor):
                 self.memory.link(profile, key)
             profile.data |= data
             return profile
+
+    def add_events(self, name: str, events: Iterable[Mapping[str, Any]]) -> int:
+        """Events for the events API to serve, see `EventsApi.add`; how many."""
+        with self.lock:
+            return self.events_api.add(name, events)
 
     def members(self, segment_id: str) -> set[Key]:
         """Who is in a segment by `Partner Sync` events: (key type, value as last sent).
@@ -174,7 +195,7 @@ class Clevertap(Vendor):
             "warnings": list(self.warnings),
         }
 
-    def _checked(self, handle: Handler) -> Handler:
+    def _checked(self, handle: Callable[[Call], Answer]) -> Handler:
         """Credentials, then requests in flight, then the handler."""
 
         def checked(call: Call) -> Answer:
@@ -184,9 +205,7 @@ class Clevertap(Vendor):
                 return self.refuse(401, "Invalid Credentials")
             if call.crowded:
                 return self.refuse(429, MESSAGES[429])
-            answer = handle(call)
-            assert isinstance(answer, Answer)  # noqa: S101  (no handler here is a coroutine)
-            return answer
+            return handle(call)
 
         return checked
 
