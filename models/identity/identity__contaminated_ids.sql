@@ -1,0 +1,28 @@
+-- One row per amplitude id that many strangers share because a product sent a junk user id for all of them.
+with
+
+sightings as (
+
+    select * from {{ ref('identity__sightings') }}
+
+),
+
+suspects as (
+
+    select distinct amplitude_key
+    from sightings
+    where is_user_junk and amplitude_key is not null
+
+)
+
+select
+    sightings.amplitude_key,
+    sightings.namespace,
+    sightings.amplitude_id,
+    count(distinct sightings.device_key) as devices_count,
+    min(sightings.user_id) filter (where sightings.is_user_junk) as junk_user_id
+from sightings
+semi join suspects
+    on sightings.amplitude_key = suspects.amplitude_key
+group by sightings.amplitude_key, sightings.namespace, sightings.amplitude_id
+having count(sightings.user_key) = 0 and count(distinct sightings.device_key) > 1

@@ -1,0 +1,62 @@
+-- One row per event that is evidence of who is who: one of each uuid, none that was sent by ourselves.
+{{ config(materialized='view') }}
+
+with
+
+events as (
+
+    select * from {{ ref('stg_amplitude__events') }}
+    where not is_relayed
+
+),
+
+repeated as (
+
+    select * from {{ ref('identity__repeated_events') }}
+
+),
+
+namespaces as (
+
+    select * from {{ ref('stg_relay__namespaces') }}
+
+),
+
+rows_once as (
+
+    select
+        events.uuid,
+        events.project,
+        events.amplitude_id,
+        events.user_id,
+        events.device_id,
+        events.user_properties,
+        events.event_time,
+        events.load_id
+    from events
+    left join repeated
+        on events.uuid = repeated.uuid
+    where repeated.uuid is null
+
+    union all
+
+    select
+        uuid,
+        project,
+        amplitude_id,
+        user_id,
+        device_id,
+        user_properties,
+        event_time,
+        load_id
+    from repeated
+
+)
+
+select
+    cast(rows_once.uuid as varchar) as row_key,
+    coalesce(namespaces.namespace, 'default') as namespace,
+    rows_once.* exclude (uuid, project)
+from rows_once
+left join namespaces
+    on rows_once.project = namespaces.project

@@ -1,0 +1,60 @@
+-- One row per sync and person in its cohort's newest snapshot: its one key at the destination, or why there is none.
+with
+
+keys as (
+
+    select * from {{ ref('identity__clevertap_keys') }}
+    union all by name
+    select * from {{ ref('identity__moengage_keys') }}
+    union all by name
+    select * from {{ ref('identity__lytics_keys') }}
+
+),
+
+persons as (
+
+    select * from {{ ref('identity__persons') }}
+
+),
+
+-- The suppressed are resolved like everybody, and have no key anywhere.
+decided as (
+
+    select
+        keys.* replace (
+            if(persons.is_suppressed, 'suppressed', keys.status) as status,
+            if(persons.is_suppressed, null, keys.detail) as detail,
+            if(persons.is_suppressed, null, keys.key_type) as key_type,
+            if(persons.is_suppressed, null, keys.key_value) as key_value,
+            if(persons.is_suppressed, null, keys.match_key) as match_key,
+            if(persons.is_suppressed, null, keys.matched_on) as matched_on,
+            if(persons.is_suppressed, null, keys.effect) as effect
+        )
+    from keys
+    inner join persons
+        on keys.person_id = persons.person_id
+
+)
+
+select
+    -- keys
+    sync_name,
+    destination,
+    cohort_id,
+    person_id,
+
+    -- the key
+    status,
+    detail,
+    key_type,
+
+    -- Several persons may have one match key: it is one key, spelt as the smallest of theirs.
+    if(
+        match_key is null,
+        null,
+        min(key_value) over (partition by sync_name, key_type, match_key)
+    ) as key_value,
+    match_key,
+    matched_on,
+    effect
+from decided

@@ -1,0 +1,81 @@
+-- One row per candidate link: what it states, what shows it, and whether it is followed, agrees or is refused.
+{{ config(materialized='view') }}
+
+with
+
+candidates as (
+
+    select * from {{ ref('identity__candidates') }}
+
+),
+
+identifiers as (
+
+    select * from {{ ref('identity__identifiers') }}
+
+),
+
+judged as (
+
+    select
+        candidates.*,
+        left_ends.follows_key is not distinct from candidates.right_key
+        and left_ends.follows_class = candidates.link_class as is_followed,
+        coalesce(left_ends.end_key = right_ends.end_key, false) as is_one_person,
+        left_ends.anchor_key as left_anchor_key,
+        right_ends.anchor_key as right_anchor_key,
+        firsts.link_class as first_class
+    from candidates
+    left join identifiers as left_ends
+        on candidates.left_key = left_ends.identifier_key
+    left join identifiers as right_ends
+        on candidates.right_key = right_ends.identifier_key
+    left join candidates as firsts
+        on
+            candidates.left_key = firsts.left_key
+            and candidates.link_rank > 1
+            and firsts.link_rank = 1
+
+)
+
+select
+    -- keys
+    link_class,
+    namespace,
+    left_id_type,
+    left_id_value,
+    right_id_type,
+    right_id_value,
+    {{ person_id_of('left_anchor_key') }} as left_person_id,
+    {{ person_id_of('right_anchor_key') }} as right_person_id,
+
+    -- attributes
+    case
+        when is_followed then 'followed'
+        when is_one_person then 'agrees'
+        else 'refused'
+    end as decision,
+    case
+        when is_followed or is_one_person then null
+        when link_rank = 1 then 'separated'
+        when first_class = 'override' then 'overridden'
+        when link_class = 'observed' then 'other_user_first'
+        when first_class = 'observed' then 'known_id'
+        else 'earlier_merge'
+    end as reason,
+
+    -- the evidence
+    case link_class
+        when 'override' then 'overrides'
+        when 'merged' then 'merged ids'
+        else 'rows'
+    end as source,
+    row_count,
+    first_row,
+    device_id,
+    known_row,
+
+    -- times
+    first_seen_at,
+    last_seen_at
+from judged

@@ -1,0 +1,196 @@
+-- One row per sync, member and value that may become its key: user id values and anonymous ones, best first (ID-16).
+with
+
+syncs as (
+
+    select * from {{ ref('stg_relay__syncs') }}
+    where kind = 'cohort_sync' and destination in ('clevertap', 'moengage')
+
+),
+
+members as (
+
+    select * from {{ ref('identity__members') }}
+
+),
+
+identifiers as (
+
+    select * from {{ ref('identity__identifiers') }}
+    where anchor_key is not null
+
+),
+
+sightings as (
+
+    select * from {{ ref('identity__sightings') }}
+    where device_key is not null
+
+),
+
+contaminated as (
+
+    select * from {{ ref('identity__contaminated_ids') }}
+
+),
+
+devices as (
+
+    select * from {{ ref('identity__devices') }}
+
+),
+
+property_values as (
+
+    select * from {{ ref('identity__property_values') }}
+
+),
+
+wanted as (
+
+    select distinct anchor_key
+    from members
+    semi join syncs
+        on members.cohort_id = syncs.cohort_id
+
+),
+
+wanted_identifiers as (
+
+    select identifiers.*
+    from identifiers
+    semi join wanted
+        on identifiers.anchor_key = wanted.anchor_key
+
+),
+
+user_ids as (
+
+    select
+        anchor_key,
+        'user_id' as source,
+        id_value as offered_value,
+        row_number() over (
+            partition by anchor_key
+            order by steps_count, id_value
+        ) as place,
+        cast(null as varchar) as withheld
+    from wanted_identifiers
+    where id_type = 'user_id'
+
+),
+
+-- The latest of all rows of the person, whichever of its identifiers they carry.
+person_properties as (
+
+    select
+        wanted_identifiers.anchor_key,
+        property_values.property as source,
+        {{ last_of(
+            'property_values.seen_at',
+            'property_values.property_value',
+            'property_values.property_value'
+        ) }} as offered_value,
+        1 as place,
+        cast(null as varchar) as withheld
+    from property_values
+    inner join wanted_identifiers
+        on property_values.identifier_key = wanted_identifiers.identifier_key
+    group by wanted_identifiers.anchor_key, property_values.property
+
+),
+
+seen_devices as (
+
+    select
+        wanted_identifiers.anchor_key,
+        sightings.device_key,
+        sightings.device_id,
+        max(sightings.last_seen_at) as last_seen_at
+    from sightings
+    left join contaminated
+        on sightings.amplitude_key = contaminated.amplitude_key
+    inner join wanted_identifiers
+        on
+            coalesce(
+                sightings.user_key,
+                if(contaminated.amplitude_key is null, sightings.amplitude_key, null),
+                sightings.device_key
+            ) = wanted_identifiers.identifier_key
+    group by wanted_identifiers.anchor_key, sightings.device_key, sightings.device_id
+
+),
+
+person_devices as (
+
+    select
+        seen_devices.anchor_key,
+        'device_id' as source,
+        seen_devices.device_id as offered_value,
+        row_number() over (
+            partition by seen_devices.anchor_key
+            order by seen_devices.last_seen_at desc nulls last, seen_devices.device_id
+        ) as place,
+        case
+            when devices.is_shared then 'device_shared'
+            when owners.anchor_key != seen_devices.anchor_key then 'device_owned_by_other'
+        end as withheld
+    from seen_devices
+    inner join devices
+        on seen_devices.device_key = devices.device_key
+    left join identifiers as owners
+        on devices.owner_key = owners.identifier_key
+
+),
+
+offers as (
+
+    select * from user_ids
+    union all
+    select * from person_properties
+    union all
+    select * from person_devices
+
+),
+
+asked as (
+
+    select
+        sync_name,
+        cohort_id,
+        'user' as kind,
+        unnest(user_id_from) as source,
+        unnest(range(1, len(user_id_from) + 1)) as source_place
+    from syncs
+
+    union all
+
+    select
+        sync_name,
+        cohort_id,
+        'anonymous' as kind,
+        unnest(anonymous_id_from) as source,
+        unnest(range(1, len(anonymous_id_from) + 1)) as source_place
+    from syncs
+
+)
+
+select
+    -- keys
+    asked.sync_name,
+    members.person_id,
+    asked.kind,
+    row_number() over (
+        partition by asked.sync_name, members.person_id, asked.kind
+        order by asked.source_place, offers.place
+    ) as place,
+
+    -- attributes
+    asked.source,
+    offers.offered_value,
+    offers.withheld
+from asked
+inner join members
+    on asked.cohort_id = members.cohort_id
+inner join offers
+    on members.anchor_key = offers.anchor_key and asked.source = offers.source

@@ -1,0 +1,188 @@
+-- One row per identifier that follows nothing although it has a link: it opens a circle, or a separation cuts it off.
+with recursive
+
+first_links as (
+
+    select
+        *,
+        {{ identifier_order('left_id_type', 'left_id_value') }} as left_order
+    from {{ ref('identity__candidates') }}
+    where link_rank = 1
+
+),
+
+separations as (
+
+    select * from {{ ref('identity__overrides') }}
+    where kind = 'separate'
+
+),
+
+-- Nearly every chain is one link long. The others, and what separations name, are walked.
+longer as (
+
+    select first_links.*
+    from first_links
+    semi join first_links as next_links
+        on first_links.right_key = next_links.left_key
+
+),
+
+links as (
+
+    select * from longer
+
+    union distinct
+
+    select first_links.*
+    from first_links
+    where
+        left_key in (select right_key from longer)
+        or left_key in (select left_key from separations)
+        or left_key in (select right_key from separations)
+
+),
+
+walk as (
+
+    {{ chain_walk('walk', 'links') }}
+
+),
+
+ends as (
+
+    select
+        *,
+        right_key in (select left_key from links) as is_circular
+    from walk
+    where round = (select max(round) from walk)
+
+),
+
+opened as (
+
+    select links.left_key
+    from links
+    inner join ends
+        on links.left_key = ends.left_key
+    where
+        ends.is_circular
+        and links.left_order = ends.lowest
+        and links.left_key in (select right_key from ends where is_circular)
+
+),
+
+base_ends as (
+
+    select
+        ends.left_key,
+        if(ends.is_circular, openings.left_key, ends.right_key) as end_key
+    from ends
+    left join links as openings
+        on ends.is_circular and ends.lowest = openings.left_order
+
+),
+
+-- All separations are judged on the links as they are without any of them.
+judged as (
+
+    select
+        separations.left_key,
+        separations.right_key
+    from separations
+    left join base_ends as left_ends
+        on separations.left_key = left_ends.left_key
+    left join base_ends as right_ends
+        on separations.right_key = right_ends.left_key
+    where
+        coalesce(left_ends.end_key, separations.left_key)
+        = coalesce(right_ends.end_key, separations.right_key)
+
+),
+
+unmarked_links as (
+
+    select * from links
+    where
+        left_key not in (select left_key from opened)
+        and left_key not in (select left_key from judged)
+
+),
+
+marked_walk as (
+
+    {{ chain_walk('marked_walk', 'unmarked_links') }}
+
+),
+
+-- From anywhere to the next identifier up the chain that a separation names on its left.
+next_marks as (
+
+    select
+        left_key,
+        right_key as mark_key
+    from marked_walk
+    where round = (select max(round) from marked_walk)
+
+),
+
+hops as (
+
+    select
+        links.left_key,
+        coalesce(next_marks.mark_key, links.right_key) as mark_key
+    from links
+    left join next_marks
+        on links.right_key = next_marks.left_key
+    where links.left_key not in (select left_key from opened)
+
+),
+
+passed as (
+
+    select
+        judged.left_key,
+        judged.right_key,
+        hops.mark_key
+    from judged
+    inner join hops
+        on judged.right_key = hops.left_key
+
+    union distinct
+
+    select
+        passed.left_key,
+        passed.right_key,
+        hops.mark_key
+    from passed
+    inner join hops
+        on passed.mark_key = hops.left_key
+
+),
+
+-- The left one, unless the chain of the right one leads through it.
+cut as (
+
+    select distinct
+        if(passed.mark_key is null, judged.left_key, judged.right_key) as identifier_key
+    from judged
+    left join passed
+        on
+            judged.left_key = passed.left_key
+            and judged.right_key = passed.right_key
+            and judged.left_key = passed.mark_key
+
+)
+
+select
+    identifier_key,
+    'separated' as reason
+from cut
+
+union all
+
+select
+    left_key as identifier_key,
+    'circle' as reason
+from opened
+where left_key not in (select identifier_key from cut)

@@ -1,0 +1,247 @@
+"""Small worlds for the identity rules: rows as the loaders leave them, resolved by the real models."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from compiled import CompiledModels
+from relay.settings import load_settings
+from relay.warehouse import prepare
+
+MAPPINGS = Path(__file__).parents[2] / "seeds" / "mappings"
+DAY = datetime(2026, 3, 1)  # noqa: DTZ001 (raw timestamps are UTC without a zone)
+
+
+def at(clock: str | float | None) -> datetime | None:
+    """`9:30`, or hours as a number, on the first day of March; None is a row without a time."""
+    if clock is None:
+        return None
+    if isinstance(clock, str):
+        hours, _, minutes = clock.partition(":")
+        return DAY + timedelta(hours=int(hours), minutes=int(minutes or 0))
+    return DAY + timedelta(hours=clock)
+
+
+def uuid_of(name: str) -> str:
+    """A uuid that a short name of a row stands for; the same name gives the same uuid."""
+    return str(uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4))
+
+
+def person_id_of(anchor: str) -> str:
+    """ID-12, written from its text."""
+    return "p_" + hashlib.sha256(anchor.encode()).hexdigest()[:32]
+
+
+@dataclass
+class World:
+    """A warehouse in memory; what is added is as if a loader had loaded it."""
+
+    models: CompiledModels
+    folder: Path
+    connection: DuckDBPyConnection = field(init=False)
+    load_id: int = 1
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        self.connection = duckdb.connect()
+        self.connection.execute("set TimeZone = 'UTC'")
+        self.connection.execute("set threads = 1")
+        prepare(self.connection, load_settings(self.folder, environ={}))
+        self.connection.execute("delete from raw.syncs")
+        self.connection.execute("create schema seeds")
+        for seed in ("junk_ids", "moengage_blocked_ids"):
+            self.connection.execute(
+                f"create table seeds.{seed} as from read_csv('{MAPPINGS / seed}.csv',"
+                " header = true, all_varchar = true, escape = '\"')"
+            )
+        self.connection.execute(
+            "alter table seeds.junk_ids alter is_active type boolean"
+        )
+
+    def event(
+        self,
+        clock: str | float | None,
+        amplitude_id: int | None = None,
+        user_id: str | None = None,
+        device_id: str | None = None,
+        *,
+        name: str | None = None,
+        app: int | None = None,
+        properties: Mapping[str, Any] | None = None,
+        insert_id: str | None = None,
+        event_properties: Mapping[str, Any] | None = None,
+    ) -> str:
+        """One row of the event export; gives its uuid."""
+        self._count += 1
+        key = uuid_of(name or f"row {self._count}")
+        self.connection.execute(
+            'insert into raw.amplitude_events (uuid, "$insert_id", app, amplitude_id, user_id,'
+            " device_id, event_type, event_time, server_upload_time, user_properties,"
+            " event_properties, source_file, load_id, loaded_at)"
+            " values (?, ?, ?, ?, ?, ?, 'Visit', ?, ?, ?, ?, 'test', ?, ?)",
+            [
+                key,
+                insert_id or key,
+                app,
+                amplitude_id,
+                user_id,
+                device_id,
+                at(clock),
+                at(clock) or DAY,
+                json.dumps(properties or {}),
+                json.dumps(event_properties or {}),
+                self.load_id,
+                DAY,
+            ],
+        )
+        return key
+
+    def merge(
+        self, amplitude_id: int, into: int, clock: str | float = 0, *, scope: int | None = None
+    ) -> None:
+        """One row of a merged-ids file."""
+        moment = at(clock)
+        assert moment is not None
+        milliseconds = int((moment - datetime(1970, 1, 1)).total_seconds() * 1000)  # noqa: DTZ001
+        self.connection.execute(
+            "insert into raw.amplitude_merges values (?, ?, ?, ?, ?, 'merges', ?, ?)",
+            [scope, milliseconds, milliseconds, amplitude_id, into, self.load_id, DAY],
+        )
+
+    def cohort(
+        self,
+        cohort_id: str,
+        rows: Sequence[tuple[int | None, str | None] | tuple[int | None, str | None, dict[str, Any]]],
+        clock: str | float = 23,
+        *,
+        app: int | None = None,
+    ) -> None:
+        """A newer snapshot of a cohort: rows of (amplitude id, user id[, properties])."""
+        computed = at(clock)
+        connection = self.connection
+        connection.execute(
+            "insert into raw.amplitude_cohort_snapshots values"
+            " (?, ?, ?, ?, ?, ?, ?, 'cohort', 'hash', ?, ?)",
+            [
+                f"{cohort_id}@{computed}",
+                cohort_id,
+                f"Cohort {cohort_id}",
+                app,
+                computed,
+                len(rows),
+                len(rows),
+                self.load_id,
+                DAY,
+            ],
+        )
+        now: dict[tuple[int | None, str | None, str | None], int] = {}
+        for row in rows:
+            properties = json.dumps(row[2]) if len(row) > 2 else None
+            key = (row[0], row[1], properties)
+            now[key] = now.get(key, 0) + 1
+        open_rows = connection.execute(
+            "select amplitude_id, user_id, cast(properties as varchar), row_count"
+            " from raw.amplitude_cohort_members where cohort_id = ? and left_at is null",
+            [cohort_id],
+        ).fetchall()
+        before = {(row[0], row[1], row[2]): row[3] for row in open_rows}
+        for key, count in before.items():
+            if now.get(key) != count:
+                connection.execute(
+                    "update raw.amplitude_cohort_members set left_at = ?, load_id = ?"
+                    " where cohort_id = ? and left_at is null"
+                    " and amplitude_id is not distinct from ? and user_id is not distinct from ?"
+                    " and cast(properties as varchar) is not distinct from ?",
+                    [computed, self.load_id, cohort_id, *key],
+                )
+        for key, count in now.items():
+            if before.get(key) != count:
+                connection.execute(
+                    "insert into raw.amplitude_cohort_members values"
+                    " (?, ?, ?, ?, ?, ?, null, 'cohort', ?)",
+                    [cohort_id, *key, count, computed, self.load_id],
+                )
+
+    def sync(
+        self,
+        name: str,
+        cohort_id: str,
+        destination: str,
+        user_id_from: Sequence[str] = ("user_id",),
+        anonymous_id_from: Sequence[str] = ("device_id",),
+    ) -> None:
+        """One entry of `cohort_syncs`."""
+        self.connection.execute(
+            "insert into raw.syncs (sync_name, kind, destination, cohort_id, delivery, is_enabled,"
+            ' user_id_from, anonymous_id_from, "position")'
+            " values (?, 'cohort_sync', ?, ?, 'events', true, ?, ?, 1)",
+            [name, destination, cohort_id, list(user_id_from), list(anonymous_id_from)],
+        )
+
+    def setting(self, name: str, value: Any) -> None:
+        """Change one column of the settings row."""
+        self.connection.execute(f"update raw.settings set {name} = ?", [value])
+
+    def override(self, kind: str, left: str, right: str) -> None:
+        """One line of the overrides file."""
+        self.connection.execute(
+            "insert into raw.identity_overrides (kind, left_id, right_id, line) select ?, ?, ?,"
+            " count(*) + 2 from raw.identity_overrides",
+            [kind, left, right],
+        )
+
+    def junk(self, id_type: str, match: str, pattern: str) -> None:
+        """One line of the user's own junk file."""
+        self.connection.execute(
+            'insert into raw.junk_ids (id_type, "match", pattern, origin, is_active)'
+            " values (?, ?, ?, 'test', true)",
+            [id_type, match, pattern],
+        )
+
+    def namespace(self, project: str, name: str) -> None:
+        """One project of another organisation."""
+        self.connection.execute("insert into raw.identity_namespaces values (?, ?)", [project, name])
+
+    def suppress(self, id_type: str, value: str, match: str = "exact") -> None:
+        """One line of the suppress file."""
+        self.connection.execute(
+            'insert into raw.suppressions (id_type, id_value, "match", line)'
+            " select ?, ?, ?, count(*) + 2 from raw.suppressions",
+            [id_type, value, match],
+        )
+
+    def known_user(
+        self, destination: str, user_key: str | None, anonymous_key: str | None = None
+    ) -> None:
+        """One row of a destination's directory."""
+        self.connection.execute(
+            "insert into raw.known_users values (?, ?, ?, 'directory', ?, ?)",
+            [destination, user_key, anonymous_key, self.load_id, DAY],
+        )
+
+    def build(self) -> None:
+        """Resolve everything there is."""
+        self.models.run(
+            self.connection,
+            ["identity__person_ids", "identity__links", "identity__persons", "identity__keys"],
+        )
+
+    def people(self) -> set[frozenset[str]]:
+        """The persons as sets of `812`, `Ann` and `device d-1`."""
+        rows = self.connection.execute(
+            "select list(if(id_type = 'device_id', 'device ', '') || id_value)"
+            " from identity.person_ids group by person_id"
+        ).fetchall()
+        return {frozenset(row[0]) for row in rows}
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        return self.connection.execute(query).fetchall()
