@@ -20,7 +20,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from relay.apply.ledger_files import FileHead, read_file, read_head, scan_tail, write_head
+from relay.apply.ledger_files import (
+    FileHead,
+    Head,
+    Pause,
+    note_pause,
+    read_file,
+    read_head,
+    scan_tail,
+    write_head,
+)
 from relay.apply.ledger_lines import KINDS, OUTCOMES, LedgerLine, Rejection, encode_line
 from relay.durable import sync_folder
 from relay.errors import LedgerError
@@ -40,10 +49,11 @@ class Ledger:
     where they can. Use it as a context manager, or `close` it, to keep the next opening cheap.
     """
 
-    def __init__(self, folder: Path, heads: dict[str, FileHead], last_seq: int) -> None:
+    def __init__(self, folder: Path, head: Head) -> None:
         self._folder = folder
-        self._heads = heads
-        self._last_seq = last_seq
+        self._heads = head.files
+        self._last_seq = head.last_seq
+        self._pauses = head.pauses
         self._files: dict[str, BinaryIO] = {}
         self._writing = threading.Lock()
         self._flushing = threading.Lock()
@@ -65,24 +75,35 @@ class Ledger:
         """
         folder: Path = home.ledger
         folder.mkdir(parents=True, exist_ok=True)
-        known, known_seq = read_head(folder)
+        known = read_head(folder)
         names = sorted(path.name for path in folder.glob("*.ndjson"))
-        tails = {name: scan_tail(folder / name, known.get(name), known_seq) for name in names}
+        tails = {
+            name: scan_tail(folder / name, known.files.get(name), known.last_seq) for name in names
+        }
         _refuse_shared_numbers({name: tail.seqs for name, tail in tails.items()})
+        pauses: dict[str, Pause] = dict(known.pauses)
         for name, tail in tails.items():
             if tail.cut:
                 _set_aside(folder / name, tail.head.bytes, tail.cut, tail.head.last_seq + 1)
-        heads = {name: tail.head for name, tail in tails.items()}
-        last_seq = max([known_seq, *(head.last_seq for head in heads.values())])
-        ledger = cls(folder, heads, last_seq)
-        if heads != known or last_seq != known_seq:
-            write_head(folder, heads, last_seq)
-        return ledger
+            for sync, pause in tail.pauses.items():
+                pauses[sync] = max(pauses.get(sync, pause), pause)
+        files = {name: tail.head for name, tail in tails.items()}
+        last_seq = max([known.last_seq, *(file.last_seq for file in files.values())])
+        head = Head(files, last_seq, pauses)
+        if head != known:
+            write_head(folder, head)
+        return cls(folder, head)
 
     @property
     def last_seq(self) -> int:
         """The number of the newest line; 0 when there is none."""
         return self._last_seq
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """The syncs that were paused and not resumed since."""
+        with self._writing:
+            return frozenset(sync for sync, pause in self._pauses.items() if pause.is_paused)
 
     def append(
         self,
@@ -148,6 +169,7 @@ class Ledger:
             data = encode_line(line)
             self._write(name, data)
             self._last_seq = line.seq
+            note_pause(self._pauses, line)
             before = self._heads.get(name, FileHead(0, 0, 0, 0))
             first_seq = before.first_seq if before.lines else line.seq
             self._heads[name] = FileHead(
@@ -183,7 +205,7 @@ class Ledger:
             for file in self._files.values():
                 file.close()
             if self._files and self._broken is None:
-                write_head(self._folder, self._heads, self._last_seq)
+                write_head(self._folder, Head(self._heads, self._last_seq, self._pauses))
             self._files.clear()
 
     def __enter__(self) -> Self:

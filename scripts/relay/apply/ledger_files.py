@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,35 +32,65 @@ class FileHead:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What was found in a file after its known part; `head` counts complete lines only."""
+    """What was found in a file after its known part; `head` counts complete lines only.
+
+    `pauses` has the last line that paused or resumed each sync.
+    """
 
     head: FileHead
     seqs: list[int] = field(default_factory=list)
     cut: bytes = b""
+    pauses: dict[str, "Pause"] = field(default_factory=dict)
 
 
-def read_head(folder: Path) -> tuple[dict[str, FileHead], int]:
-    """The hint of the last opening: a head per file, and the last number given out.
+@dataclass(frozen=True, slots=True, order=True)
+class Pause:
+    """The number of a line that paused (or resumed) a sync."""
 
-    A hint that cannot be read is none.
-    """
+    seq: int
+    is_paused: bool
+
+
+@dataclass(frozen=True)
+class Head:
+    """The hint: how far each file goes, the last number given out, who was paused or resumed."""
+
+    files: dict[str, FileHead] = field(default_factory=dict)
+    last_seq: int = 0
+    pauses: dict[str, Pause] = field(default_factory=dict)
+
+
+def read_head(folder: Path) -> Head:
+    """The hint of the last opening; one that cannot be read is none."""
     try:
         document = json.loads((folder / HEAD).read_bytes())
         if document["version"] != HEAD_VERSION:
-            return {}, 0
-        heads = {str(name): FileHead(*map(int, row)) for name, row in document["files"].items()}
-        return heads, int(document["last_seq"])
+            return Head()
+        return Head(
+            {str(name): FileHead(*map(int, row)) for name, row in document["files"].items()},
+            int(document["last_seq"]),
+            {
+                str(sync): Pause(int(seq), bool(is_paused))
+                for sync, (seq, is_paused) in document["pauses"].items()
+            },
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}, 0
+        return Head()
 
 
-def write_head(folder: Path, heads: Mapping[str, FileHead], last_seq: int) -> None:
+def write_head(folder: Path, head: Head) -> None:
     """Replace the hint, in one step."""
-    files = {
-        name: [head.bytes, head.lines, head.first_seq, head.last_seq]
-        for name, head in sorted(heads.items())
+    document = {
+        "version": HEAD_VERSION,
+        "last_seq": head.last_seq,
+        "files": {
+            name: [file.bytes, file.lines, file.first_seq, file.last_seq]
+            for name, file in sorted(head.files.items())
+        },
+        "pauses": {
+            sync: [pause.seq, pause.is_paused] for sync, pause in sorted(head.pauses.items())
+        },
     }
-    document = {"version": HEAD_VERSION, "last_seq": last_seq, "files": files}
     reach("ledger.head.before")
     new = folder / f"{HEAD}.new"
     with new.open("wb") as file:
@@ -91,6 +121,7 @@ def scan_tail(path: Path, known: FileHead | None, known_seq: int) -> Tail:
     start = known if known is not None and not shortened and _line_ends_at(path, known) else None
     floor = known_seq if start is not None else 0
     seqs: list[int] = []
+    pauses: dict[str, Pause] = {}
     lines = start.lines if start else 0
     end = start.bytes if start else 0
     cut = b""
@@ -108,6 +139,7 @@ def scan_tail(path: Path, known: FileHead | None, known_seq: int) -> Tail:
                     "restore it from a backup."
                 )
             seqs.append(line.seq)
+            note_pause(pauses, line)
             lines += 1
             end += len(data)
     if known is not None and shortened:
@@ -115,7 +147,15 @@ def scan_tail(path: Path, known: FileHead | None, known_seq: int) -> Tail:
     begun = start is not None and start.lines > 0
     first = start.first_seq if start and begun else (seqs[0] if seqs else 0)
     last = seqs[-1] if seqs else (start.last_seq if start else 0)
-    return Tail(FileHead(end, lines, first, last), seqs, cut)
+    return Tail(FileHead(end, lines, first, last), seqs, cut, pauses)
+
+
+def note_pause(pauses: dict[str, Pause], line: LedgerLine) -> None:
+    """Take in a line that may pause or resume a sync; an older one changes nothing."""
+    if line.kind not in ("paused", "resumed") or line.sync is None:
+        return
+    pause = Pause(line.seq, line.kind == "paused")
+    pauses[line.sync] = max(pauses.get(line.sync, pause), pause)
 
 
 def read_file(path: Path) -> Iterator[LedgerLine]:
