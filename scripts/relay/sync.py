@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay import warehouse
-from relay.apply.run import ApplyResult, apply_plan
+from relay.apply.commands import apply_sealed
+from relay.apply.run import ApplyResult
 from relay.load.amplitude_cohorts import load_cohorts
 from relay.load.amplitude_events import load_events
 from relay.load.result import LoadResult
-from relay.plan.build import rebuild_ledger
 from relay.plan.make import PlanOutcome, PlanRequest, make_plan
 from relay.settings import Settings
 
@@ -58,9 +58,9 @@ def sync(settings: Settings, request: PlanRequest, stop: threading.Event) -> Syn
     outcome = make_plan(settings, request)
     applied = None
     if outcome.plan is not None and not stop.is_set():
-        applied = apply_plan(settings, outcome.plan, approve=(), dry_run=False, stop=stop)
-        rebuild_ledger(settings)
-    warehouse.publish(settings.home)
+        applied = apply_sealed(settings, outcome.plan.plan_id, stop=stop)
+    else:
+        warehouse.publish(settings.home)
     return SyncOutcome(loads, outcome, applied)
 
 

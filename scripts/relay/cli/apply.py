@@ -1,0 +1,127 @@
+"""`relay apply`, `sync`, `undo`: what sends, or plans what is to be sent."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from relay import warehouse
+from relay.apply.commands import apply_sealed
+from relay.apply.run import ApplyResult
+from relay.cli.command import Outcome, relay_command
+from relay.cli.plan import plan_table
+from relay.plan.make import PlanRequest, make_undo
+from relay.report.tables import table
+from relay.settings import Settings
+from relay.sync import sync
+
+APPLY_COLUMNS = ("sync", "planned", "delivered", "rejected", "unknown", "held", "pending", "state")
+
+
+def applied_table(result: ApplyResult) -> str:
+    """A row per sync of the plan: where its rows ended."""
+    rows = [
+        (
+            *(one.name, one.planned, one.delivered, one.rejected, one.unknown),
+            *(one.held, one.pending),
+            one.state if one.reason is None else f"{one.state}: {one.reason}",
+        )
+        for one in result.syncs
+        if one.planned
+    ]
+    failures = "".join(f"{failure.name}: {failure.message}\n" for failure in result.failures)
+    return table(APPLY_COLUMNS, rows) + failures
+
+
+def applied_line(result: ApplyResult) -> str:
+    """One line on the whole plan."""
+    delivered, rejected, unknown, held, pending = (
+        sum(getattr(one, name) for one in result.syncs)
+        for name in ("delivered", "rejected", "unknown", "held", "pending")
+    )
+    return (
+        f"{result.plan_id}: {delivered} delivered, {rejected} rejected, {unknown} unknown,"
+        f" {held} held, {pending} pending"
+    )
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set: what is in flight ends, nothing new begins."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to the `relay` group."""
+
+    @relay_command(group, "apply")
+    @click.argument("plan_id")
+    @click.option("--approve", multiple=True, metavar="SYNC", help="Send this held sync too.")
+    @click.option("--dry-run", is_flag=True, help="Let the vendors validate, store nothing.")
+    def apply_command(
+        settings: Settings, plan_id: str, approve: tuple[str, ...], dry_run: bool
+    ) -> Outcome:
+        """Send a sealed plan. Doing it again goes on where it stopped, and then does nothing.
+
+        \b
+        Example:
+            relay apply 20260302T120000Z-1f3a9c2e
+            relay apply 20260302T120000Z-1f3a9c2e --approve cart-to-clevertap
+        """
+        with warehouse.lock(settings.home, "relay apply"), stopping_on_signals() as stop:
+            result = apply_sealed(settings, plan_id, approve=approve, dry_run=dry_run, stop=stop)
+        return Outcome(
+            result.document, applied_line(result), applied_table(result), result.exit_code
+        )
+
+    @relay_command(group, "undo")
+    @click.argument("plan_id")
+    def undo_command(settings: Settings, plan_id: str) -> Outcome:
+        """Plan the inverse of what a plan delivered; applying it pauses its syncs.
+
+        \b
+        Example:
+            relay undo 20260302T120000Z-1f3a9c2e
+        """
+        with warehouse.lock(settings.home, "relay undo"):
+            outcome = make_undo(settings, plan_id)
+            warehouse.publish(settings.home)
+        if outcome.plan is None:
+            line = f"nothing of {plan_id} is left to undo"
+        else:
+            line = f"sealed {outcome.plan.folder}; next: relay apply {outcome.plan.plan_id}"
+        return Outcome(
+            outcome.document, line, plan_table(outcome.syncs), 3 if outcome.is_held else 0
+        )
+
+    @relay_command(group, "sync")
+    @click.argument("syncs", nargs=-1)
+    @click.option("--force", is_flag=True, help="Run a one-time sync that has run already.")
+    def sync_command(settings: Settings, **options: Any) -> Outcome:
+        """Load, plan and apply what is due; what the guard holds is left held.
+
+        \b
+        Example:
+            relay sync
+            relay sync cart-to-clevertap
+        """
+        with warehouse.lock(settings.home, "relay sync"), stopping_on_signals() as stop:
+            outcome = sync(settings, PlanRequest(**options), stop)
+        text = plan_table(outcome.plan.syncs)
+        line = "nothing to send"
+        if outcome.applied is not None:
+            text += applied_table(outcome.applied)
+            line = applied_line(outcome.applied)
+        return Outcome(outcome.document, line, text, outcome.exit_code)
