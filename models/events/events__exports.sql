@@ -1,0 +1,89 @@
+-- One row per enabled export of engagement events: what it selects, and a hash of all that decides it.
+with
+
+syncs as (
+
+    select * from {{ ref('stg_relay__syncs') }}
+    where kind = 'event_export' and is_enabled
+
+),
+
+settings as (
+
+    select * from {{ ref('stg_relay__settings') }}
+
+),
+
+-- Another mapping or another list of junk selects other events: it counts as another definition.
+rules as (
+
+    select
+        (
+            select string_agg(cast(to_json(map) as varchar), ',' order by map)
+            from {{ ref('moengage_event_map') }} as map
+        ) as moengage_map,
+        (
+            select string_agg(cast(to_json(map) as varchar), ',' order by map)
+            from {{ ref('clevertap_engagement_events') }} as map
+        ) as clevertap_map,
+        (
+            select string_agg(cast(to_json(junk) as varchar), ',' order by junk)
+            from {{ ref('stg_relay__junk_ids') }} as junk
+        ) as junk_ids
+
+),
+
+selections as (
+
+    select
+        *,
+        json_extract_string(config, '$.source') as source,
+        case
+            when json_type(config, '$.events') = 'ARRAY' then 'named'
+            else json_extract_string(config, '$.events')
+        end as selection,
+        list_transform(
+            json_extract_string(config, '$.events[*]'),
+            lambda name: {{ event_name_key('name') }}
+        ) as event_keys,
+        cast(
+            coalesce(
+                json_extract_string(config, '$.from'), json_extract_string(config, '$.start_date')
+            ) as date
+        ) as first_date,
+        cast(json_extract_string(config, '$.to') as date) as last_date
+    from syncs
+
+)
+
+select
+    -- keys
+    selections.sync_name,
+    selections.source,
+
+    -- what it selects
+    selections.selection,
+    selections.event_keys,
+    selections.first_date,
+    selections.last_date,
+    selections.user_id_from[1] as user_id_field,
+    selections.anonymous_id_from[1] as device_id_field,
+    selections.frequency = 'one_time' as is_backfill,
+    settings.amplitude_min_id_length as min_id_length,
+
+    {{ hash_of([
+        'selections.source',
+        'selections.selection',
+        'selections.event_keys',
+        'selections.first_date',
+        'selections.last_date',
+        'selections.user_id_from',
+        'selections.anonymous_id_from',
+        'settings.amplitude_min_id_length',
+        'rules.moengage_map',
+        'rules.clevertap_map',
+        'rules.junk_ids',
+    ]) }} as definition_hash
+from selections
+cross join settings
+cross join rules
