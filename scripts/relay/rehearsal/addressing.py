@@ -149,13 +149,23 @@ class LyticsAddressing:
 
     def __init__(self, ids_at: Callable[[int], AmplitudeIds]) -> None:
         self._ids_at = ids_at
+        self._by_step: dict[int, dict[str, int]] = {}
 
     def address(self, person: str, step: int) -> Address:
         """Everybody has one: a row of a cohort names an Amplitude id."""
-        ids = self._ids_at(step)
         kind, _, value = person.partition(":")
         if kind == "device":
-            number = ids.first_of_device[value]
+            number = self._ids_at(step).first_of_device[value]
         else:
-            number = min(number for user, number in ids.of_user.items() if clean(user) == value)
+            number = self._users(step)[value]
         return Address("ok", "", Key("amplitude_id", str(number)), str(number))
+
+    def _users(self, step: int) -> dict[str, int]:
+        """The smallest Amplitude id of each user, two spellings of one cleaned id together."""
+        if step not in self._by_step:
+            smallest: dict[str, int] = {}
+            for user_id, number in self._ids_at(step).of_user.items():
+                user_id = clean(user_id)
+                smallest[user_id] = min(number, smallest.get(user_id, number))
+            self._by_step[step] = smallest
+        return self._by_step[step]

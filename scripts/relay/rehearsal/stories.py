@@ -18,7 +18,7 @@ OPENS_MS = HOUR_MS + 5 * MINUTE_MS  # the day's first visit begins at 01:05 at t
 OPEN_MS = 16 * HOUR_MS + 50 * MINUTE_MS  # and the last one at 17:55 at the latest
 UPLOAD_LAG_MS = 1_200
 LATE_PERCENT = 5
-ODD_TIME_PERCENT = 0.8
+ODD_TIME_EVERY = 13  # people
 ODD_TIMES: tuple[Literal["past", "future", "missing"], ...] = ("past", "future", "missing")
 
 
@@ -149,12 +149,13 @@ def _with_device_trouble(cast: Cast, visit: Visit) -> Visit:
     """
     person = cast.people[visit.person]
     key = (cast.seed, visit.person, visit.number)
+    is_plain = person.role == "known" and not person.clevertap_identity
+    if is_plain and visit.number == 1 and person.number % ODD_TIME_EVERY == 0:
+        odd = ODD_TIMES[person.number // ODD_TIME_EVERY % len(ODD_TIMES)]
+        return replace(visit, odd_time=odd)
     if person.role in ("known", "anonymous") and chance(LATE_PERCENT, *key, 81):
         offline = between(1, 9, *key, 82) * DAY_MS
         return replace(visit, starts_ms=visit.starts_ms - offline)
-    is_plain = person.role == "known" and not person.clevertap_identity
-    if is_plain and chance(ODD_TIME_PERCENT, *key, 83):
-        return replace(visit, odd_time=pick(ODD_TIMES, *key, 84))
     return visit
 
 

@@ -28,6 +28,8 @@ from relay.rehearsal.arrivals import hourly_arrivals
 from relay.rehearsal.cohort_exports import CohortAtStep, listing, member_rows
 from relay.rehearsal.default_script import default_script
 from relay.rehearsal.directories import clevertap_directory, directory_csv, moengage_directory
+from relay.rehearsal.engagement import Engagement, Vendor, engagements
+from relay.rehearsal.engagement_files import clevertap_exports, moengage_bodies, moengage_export
 from relay.rehearsal.facts import Facts
 from relay.rehearsal.rows import RowWriter, row_line
 from relay.rehearsal.script import HOUR_MS, Cohort, Script, at_ms, to_ms
@@ -260,6 +262,22 @@ class Moment:
                 return directory_csv(("identity", "objectId"), rows)
             case _:
                 raise ValueError(f"{destination}: not clevertap or moengage")
+
+    def engagements(self, vendor: Vendor) -> list[Engagement]:
+        """What `moengage` or `clevertap` has to tell now, and what Amplitude is to be told."""
+        return engagements(self._world.facts, vendor, self.step)
+
+    def moengage_files(self) -> Iterator[tuple[str, bytes]]:
+        """Streams request bodies and a cloud export file of the same events, (name, bytes)."""
+        events = self.engagements("moengage")
+        for number, body in enumerate(moengage_bodies(events), start=1):
+            yield f"streams-{self.step}-{number:03d}.json", body
+        yield f"event_exports_{to_ms(self.now) // 1000}.json.gz", moengage_export(events)
+
+    def clevertap_files(self, time_zone: str = "UTC") -> Iterator[tuple[str, bytes]]:
+        """Export files of the events, (name, bytes); `ts` in the project's time zone."""
+        events = self.engagements("clevertap")
+        yield from clevertap_exports(events, run_at=self.now, time_zone=time_zone)
 
     def _cohort(self, cohort: Cohort) -> CohortAtStep:
         script = self._world.script

@@ -7,7 +7,10 @@ One folder a step, holding what is new since the step before:
     step-1/merges/-36958_2026-06-16_9.json.gz       merged ids, a file an hour
     step-1/cohorts/cohorts.json                     the answer of the cohort list
     step-1/cohorts/1638361188.csv                   a snapshot of each computed cohort
-    step-1/truth/1638361188.json                    members, keys and diff as they must come out
+    step-1/known-users/moengage.csv, clevertap.csv  the destinations' own users
+    step-1/moengage/, step-1/clevertap/             engagement events, the vendors' own files
+    step-1/truth/clevertap-1638361188.json          members, keys and diff as they must come out
+    step-1/truth/moengage-events.json               what must become of each engagement event
 """
 
 import json
@@ -22,6 +25,7 @@ import click
 
 from relay.rehearsal.addressing import Key
 from relay.rehearsal.archives import ExportHour, write_export_archive
+from relay.rehearsal.engagement import Vendor
 from relay.rehearsal.truth import TrueChange, TrueDiff, Truth
 from relay.rehearsal.world import START, Moment, World
 
@@ -57,9 +61,30 @@ def write_step(world: World, moment: Moment, folder: Path, since: datetime | Non
         if cohort.computed_at is None:
             continue
         written.append(_write(folder / "cohorts" / f"{cohort.cohort_id}.csv", cohort.csv))
-        truth, diff = moment.truth(cohort.cohort_id), moment.diff(cohort.cohort_id)
-        path = folder / "truth" / f"{cohort.cohort_id}.json"
-        written.append(_write_json(path, truth_document(truth, diff)))
+        for destination in ("clevertap", "moengage", "lytics"):
+            truth = moment.truth(cohort.cohort_id, destination=destination)
+            diff = moment.diff(cohort.cohort_id, destination=destination)
+            path = folder / "truth" / f"{destination}-{cohort.cohort_id}.json"
+            written.append(_write_json(path, truth_document(truth, diff)))
+    return written + write_engagement(moment, folder)
+
+
+def write_engagement(moment: Moment, folder: Path) -> list[Path]:
+    """Write the destinations' own users and events of one step, and what must become of them."""
+    written = []
+    files = {"moengage": moment.moengage_files(), "clevertap": moment.clevertap_files()}
+    vendors: tuple[Vendor, ...] = ("moengage", "clevertap")
+    for vendor in vendors:
+        path = folder / "known-users" / f"{vendor}.csv"
+        written.append(_write(path, moment.known_users(vendor)))
+        for name, content in files[vendor]:
+            written.append(_write(folder / vendor / name, content))
+        told = [
+            {**asdict(event), "at": event.at.isoformat(), "is_dropped": event.is_dropped}
+            for event in moment.engagements(vendor)
+        ]
+        path = folder / "truth" / f"{vendor}-events.json"
+        written.append(_write_json(path, {"events": told}))
     return written
 
 
