@@ -1,0 +1,35 @@
+{#- A text of a stream's row as Lytics' declared kind reads it, as JSON text; null where it is no value of
+    that kind (Lytics then leaves the field alone). An empty text is no value of any kind.
+
+    value:      expression holding the text.
+    value_type: expression holding string, int, number, bool or date.
+    date_value: expression holding the time that `value` names, for date.
+-#}
+{% macro lytics_value(value, value_type, date_value) -%}
+    case {{ value_type }}
+        when 'string'
+            then if({{ value }} = '', null, cast(to_json({{ value }}) as varchar))
+        when 'int'
+            then cast(coalesce(
+                try_cast({{ value }} as bigint),
+                if(
+                    try_cast({{ value }} as double) = trunc(try_cast({{ value }} as double)),
+                    try_cast(try_cast({{ value }} as double) as bigint),
+                    null
+                )
+            ) as varchar)
+        when 'number'
+            then if(
+                isfinite(try_cast({{ value }} as double)),
+                cast(to_json(try_cast({{ value }} as double)) as varchar),
+                null
+            )
+        when 'bool'
+            then case
+                when {{ value }} in ('1', 't', 'T', 'TRUE', 'true', 'True') then 'true'
+                when {{ value }} in ('0', 'f', 'F', 'FALSE', 'false', 'False') then 'false'
+            end
+        when 'date'
+            then strftime({{ date_value }}, '"%Y-%m-%dT%H:%M:%S.%fZ"')
+    end
+{%- endmacro %}
