@@ -41,7 +41,8 @@ of_one_cohort as (
         *,
         sync_name as config_name
     from source
-    where cohort_id is distinct from 'all'
+    -- Not `is distinct from`: DuckDB 1.5 loses the nulls of a CTE that is read twice so.
+    where coalesce(cohort_id, '') != 'all'
 
 ),
 
