@@ -59,7 +59,7 @@ BLAMED = (
 def connect(
     environment: Environment, host: str, limits: Limits, transport: httpx.BaseTransport | None
 ) -> tuple[Connection, str]:
-    """A connection to the host that takes events, and the key, which goes with each body.
+    """A connection to the host that takes events, and the key, which goes into each body.
 
     Raises:
         ConfigurationError: A variable is missing or cannot be right.
@@ -89,10 +89,11 @@ class Events(Way):
         connection: Connection,
         key: str,
         limits: Limits,
+        secrets: Sequence[str],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(limits, [key])
+        super().__init__(limits, secrets)
         self._connection = connection
         self._key = key
         self._rates = {path: DeviceRate(most, clock) for path, most in EVENTS_PER_WINDOW.items()}
@@ -137,8 +138,10 @@ class Identify(Way):
     records = ()
     identifying = ("user_id", "device_id")
 
-    def __init__(self, connection: Connection, key: str, limits: Limits) -> None:
-        super().__init__(limits, [key])
+    def __init__(
+        self, connection: Connection, key: str, limits: Limits, secrets: Sequence[str]
+    ) -> None:
+        super().__init__(limits, secrets)
         self._connection = connection
         self._key = key
 

@@ -50,27 +50,25 @@ CREDENTIALS = "CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE and CLEVERTAP_REGION"
 
 def connect(
     environment: Environment, limits: Limits, transport: httpx.BaseTransport | None
-) -> tuple[Connection, list[str]]:
-    """A connection with the account's credentials, and what of them is secret.
+) -> Connection:
+    """A connection with the account's credentials.
 
     Raises:
         ConfigurationError: A variable is missing or cannot be right.
     """
     environment.require("clevertap_account_id", "clevertap_passcode")
     passcode = environment.clevertap_passcode
-    secret = passcode.get_secret_value() if passcode else ""
     headers = {
         "X-CleverTap-Account-Id": environment.clevertap_account_id or "",
-        "X-CleverTap-Passcode": secret,
+        "X-CleverTap-Passcode": passcode.get_secret_value() if passcode else "",
     }
-    connection = Connection(
+    return Connection(
         environment.clevertap_host(),
         variable="CLEVERTAP_API_URL",
         headers=headers,
         connections=limits.concurrency,
         transport=transport,
     )
-    return connection, [secret]
 
 
 class Upload(Way):
@@ -276,8 +274,9 @@ def _judge_records(document: dict[str, Any], rows: int, tries: int) -> Verdict:
         else:
             text = str(entry.get("error", "no reason given"))
             rejected.append(Rejection(position, code, text))
-    if processed is not None and processed != rows - len(entries):
-        listed = {*again, *(rejection.position for rejection in rejected)}
+    listed = {*again, *(rejection.position for rejection in rejected)}
+    unnamed = sum(position is None for position in positions)
+    if processed is not None and processed != rows - len(listed) - unnamed:
         doubtful = tuple(position for position in range(rows) if position not in listed)
     stop = None
     if any(str(entry.get("code")) == RESTRICTED_EVENT for entry in entries):
@@ -311,7 +310,7 @@ def positions_of(errors: Sequence[str], rows: int) -> tuple[list[int | None], tu
     for error in errors:
         match = RECORD_NUMBER.search(error)
         position = int(match[1][:9]) - 1 if match else -1
-        found.append(position if 0 <= position < rows and position not in found else None)
+        found.append(position if 0 <= position < rows else None)
     named = [position for position in found if position is not None]
     if len(named) == len(found):
         return found, ()

@@ -1,16 +1,18 @@
 """Which way a sync of a plan goes."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
+from pydantic import SecretStr
 
 from relay.apply import amplitude, clevertap, lytics, moengage
 from relay.apply.limits import Limits
 from relay.apply.ways import Way
 from relay.errors import PlanError
 from relay.plan.manifest import PlanFile, PlanSync
-from relay.settings import Settings
+from relay.settings import Environment, Settings
 
 _WAYS: dict[tuple[str, str], type[Way]] = {
     ("clevertap", "events"): clevertap.Upload,
@@ -75,20 +77,34 @@ def open_way(
         ConfigurationError: A variable is missing or cannot be right.
     """
     environment = settings.env
+    secrets = _secrets(environment)
     limit = limits.get((route.destination, route.delivery), Limits(concurrency=1))
     if route.way is clevertap.Upload:
-        connection, secrets = clevertap.connect(environment, limit, transport)
+        connection = clevertap.connect(environment, limit, transport)
         return clevertap.Upload(connection, limit, secrets, query={})
     if route.way is clevertap.CustomList:
-        connection, secrets = clevertap.connect(environment, limit, transport)
+        connection = clevertap.connect(environment, limit, transport)
         host = environment.clevertap_host()
         return clevertap.CustomList(connection, limit, secrets, host=host)
     if route.way is moengage.CohortSync:
-        return moengage.CohortSync(environment, limit, transport)
+        connection = moengage.connect(environment, limit, transport)
+        return moengage.CohortSync(connection, limit, secrets)
     if route.way is lytics.Upload:
-        json_host, bulk_host, secrets = lytics.connect(environment, limit, transport)
+        json_host, bulk_host = lytics.connect(environment, limit, transport)
         return lytics.Upload(json_host, bulk_host, limit, secrets)
     connection, key = amplitude.connect(environment, route.host, limit, transport)
     if route.way is amplitude.Identify:
-        return amplitude.Identify(connection, key, limit)
-    return amplitude.Events(connection, key, limit)
+        return amplitude.Identify(connection, key, limit, secrets)
+    return amplitude.Events(connection, key, limit, secrets)
+
+
+def _secrets(environment: Environment) -> list[str]:
+    """Every key of the environment, and MoEngage's as it travels: none may be kept or told."""
+    values = (getattr(environment, name) for name in type(environment).model_fields)
+    secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    if environment.moengage_api_key is not None:
+        pair = (
+            f"{environment.moengage_workspace_id}:{environment.moengage_api_key.get_secret_value()}"
+        )
+        secrets.append(base64.b64encode(pair.encode()).decode())
+    return secrets

@@ -190,6 +190,8 @@ def wait_for(lanes: Sequence[Lane], stop: threading.Event, grace_seconds: float)
             answered; then it is marked as unknown and waited for no longer.
         grace_seconds: See `stop`.
     """
+    if stop.is_set():
+        return
     threads = [threading.Thread(target=lane.run, daemon=True) for lane in lanes]
     for thread in threads:
         thread.start()

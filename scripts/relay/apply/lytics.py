@@ -7,6 +7,7 @@ dry run did not take whole.
 Source: Data Upload API (parameters, answers, limits).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import httpx
@@ -35,8 +36,8 @@ BULK_PATH = "/collect/bulk/"
 
 def connect(
     environment: Environment, limits: Limits, transport: httpx.BaseTransport | None
-) -> tuple[Connection, Connection, list[str]]:
-    """Connections to the JSON and the bulk host, and what of the credentials is secret.
+) -> tuple[Connection, Connection]:
+    """Connections to the JSON and the bulk host.
 
     Raises:
         ConfigurationError: A variable is missing or cannot be right.
@@ -58,7 +59,7 @@ def connect(
         )
         for variable, host in hosts.items()
     )
-    return json_host, bulk_host, [secret]
+    return json_host, bulk_host
 
 
 class Upload(Way):
@@ -76,7 +77,7 @@ class Upload(Way):
     rehearses = True
 
     def __init__(
-        self, json_host: Connection, bulk_host: Connection, limits: Limits, secrets: list[str]
+        self, json_host: Connection, bulk_host: Connection, limits: Limits, secrets: Sequence[str]
     ) -> None:
         super().__init__(limits, secrets)
         self._hosts = json_host, bulk_host
@@ -100,7 +101,7 @@ class Upload(Way):
 
     def dry_way(self) -> Way:
         """The same with `dryrun=true`."""
-        return DryRun(*self._hosts, self.limits, list(self.secrets))
+        return DryRun(*self._hosts, self.limits, self.secrets)
 
     def may_repeat(self, sync: PlanSync, first_sent_at: datetime, now: datetime) -> bool:
         """A cohort row twice says the same; an event twice is counted twice."""
@@ -119,7 +120,7 @@ class DryRun(Upload):
     halves_refusals = True
 
     def __init__(
-        self, json_host: Connection, bulk_host: Connection, limits: Limits, secrets: list[str]
+        self, json_host: Connection, bulk_host: Connection, limits: Limits, secrets: Sequence[str]
     ) -> None:
         super().__init__(json_host, bulk_host, limits, secrets)
         self._query = DRY_RUN

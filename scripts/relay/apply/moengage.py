@@ -7,6 +7,7 @@ Sources: Cohort Sync API and Data API (answers), rate limit pages. The unit of `
 is told in two ways there; both are read.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -34,6 +35,27 @@ WINDOW_SECONDS = 60.0
 LEAST_EPOCH = 100_000
 
 
+def connect(
+    environment: Environment, limits: Limits, transport: httpx.BaseTransport | None
+) -> Connection:
+    """A connection with the workspace's credentials.
+
+    Raises:
+        ConfigurationError: A variable is missing or cannot be right.
+    """
+    environment.require("moengage_workspace_id", "moengage_api_key")
+    key = environment.moengage_api_key
+    workspace = environment.moengage_workspace_id or ""
+    return Connection(
+        environment.moengage_host(),
+        variable="MOENGAGE_API_URL",
+        headers={"MOE-APPKEY": workspace},
+        auth=(workspace, key.get_secret_value() if key else ""),
+        connections=limits.concurrency,
+        transport=transport,
+    )
+
+
 class CohortSync(Way):
     """Members added to or removed from a cohort."""
 
@@ -42,27 +64,9 @@ class CohortSync(Way):
     records = ("parameters", "members")
     identifying = ("uid",)
 
-    def __init__(
-        self, environment: Environment, limits: Limits, transport: httpx.BaseTransport | None
-    ) -> None:
-        """Connect.
-
-        Raises:
-            ConfigurationError: A variable is missing or cannot be right.
-        """
-        environment.require("moengage_workspace_id", "moengage_api_key")
-        key = environment.moengage_api_key
-        secret = key.get_secret_value() if key else ""
-        super().__init__(limits, [secret])
-        workspace = environment.moengage_workspace_id or ""
-        self._connection = Connection(
-            environment.moengage_host(),
-            variable="MOENGAGE_API_URL",
-            headers={"MOE-APPKEY": workspace},
-            auth=(workspace, secret),
-            connections=limits.concurrency,
-            transport=transport,
-        )
+    def __init__(self, connection: Connection, limits: Limits, secrets: Sequence[str]) -> None:
+        super().__init__(limits, secrets)
+        self._connection = connection
 
     def send(self, call: Call) -> Exchange:
         """Send one request of members."""

@@ -107,7 +107,7 @@ def look(
         PlanError: A sync's files do not fit together.
     """
     own = histories(ledger.lines(plan.plan_id))
-    stale = _stale(plan, ledger)
+    stale = stale_syncs(plan, ledger)
     standings = []
     for sync in plan.syncs:
         history = own.get(sync.name, SyncHistory())
@@ -149,7 +149,7 @@ def _decide(
         standing.state = TO_BE_SENT
 
 
-def _stale(plan: Plan, ledger: Ledger) -> dict[str, str]:
+def stale_syncs(plan: Plan, ledger: Ledger) -> dict[str, str]:
     """Syncs for which the ledger has later lines of another plan, and that plan."""
     positions = {sync.name: sync.ledger_seq for sync in plan.syncs}
     if not positions:

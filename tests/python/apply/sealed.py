@@ -12,7 +12,7 @@ from relay.durable import sha256_of
 from relay.plan.manifest import Plan, PlanFile, PlanSync, canonical_json, manifest_of, read_plan
 from relay.settings import Home, Settings, load_settings
 
-SENDS = {
+SENDS: dict[str, dict[str, Any]] = {
     "clevertap": {"method": "POST", "path": "/1/upload", "query": {}},
     "custom_list": {"method": "POST", "path": "/upload_custom_list_segment_completed", "query": {}},
     "moengage": {"method": "POST", "path": "/v1/integrations/cohortsync", "query": {}},
@@ -158,7 +158,7 @@ def seal(home: Home, syncs: Sequence[Sync], *, kind: str = "sync", minute: int =
 def _files(folder: Path, sync: Sync) -> list[PlanFile]:
     total = sum(rows for _, rows in sync.requests)
     content_type = "application/json"
-    send = SENDS.get(sync.delivery or "", SENDS[sync.destination]) | sync.send
+    send = {**SENDS.get(sync.delivery or "", SENDS[sync.destination]), **sync.send}
     bodies = folder / f"{sync.name}.requests.ndjson"
     texts = [body_of(sync, number) for number in range(1, len(sync.requests) + 1)]
     bodies.write_text("".join(text + "\n" for text in texts), encoding="utf-8")
