@@ -278,7 +278,7 @@ def test_identify_takes_a_form_and_answers_text(api: Api, emulators: Emulators) 
 
 def test_skipped_properties_neither_change_nor_show(api: Api, emulators: Emulators) -> None:
     api.http(event(user_properties={"plan": "pro"}))
-    api.http(event(user_properties={"plan": "free"}, **{"$skip_user_properties_sync": True}))
+    api.http(event(user_properties={"plan": "free"}) | {"$skip_user_properties_sync": True})
     api.http(event())
     shown = [row["user_properties"] for row in emulators.amplitude.ingested()]
     assert shown == [{"plan": "pro"}, {"plan": "free"}, {"plan": "pro"}]

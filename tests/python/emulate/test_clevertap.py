@@ -129,7 +129,8 @@ def test_partner_sync_is_restricted_unless_told_otherwise(api: Api, emulators: E
 
 def test_requests_that_are_not_right(api: Api, client: httpx.Client, emulators: Emulators) -> None:
     malformed = {"status": "fail", "error": "Malformed request", "code": 400}
-    for document in (None, [], {}, {"d": {}}, {"d": []}, {"d": [sync("x")] * 1001}):
+    documents: list[Any] = [None, [], {}, {"d": {}}, {"d": []}, {"d": [sync("x")] * 1001}]
+    for document in documents:
         answer = api.post("/1/upload", document)
         assert (answer.status_code, answer.json()) == (400, malformed)
     as_text = client.post(
