@@ -1,6 +1,7 @@
 """One thread, one event loop, one uvicorn server: every emulated origin on a port of its own."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 LOOPBACK = "127.0.0.1"
 BACKLOG = 512
 STOP_SECONDS = 10.0
+LINGER_SECONDS = 0.005
 
 
 class Connection:
@@ -49,6 +51,8 @@ class Server:
         self._connections: dict[Any, Connection] = {}
         self._sockets: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._started = threading.Event()
         self._thread: threading.Thread | None = None
         self.urls: dict[str, str] = {}
         wanted = ports or {}
@@ -88,10 +92,9 @@ class Server:
         if self._thread is None:
             self._close_sockets()
             return
-        self._server.should_exit = True
-        self._server.force_exit = True
-        if self._loop is not None and self._loop.is_running():
-            self._loop.call_soon_threadsafe(self._drop_connections)
+        self._started.wait(STOP_SECONDS)
+        assert self._loop is not None  # noqa: S101  (set before `_started`)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         self._thread.join(STOP_SECONDS)
         self._thread = None
         self._close_sockets()
@@ -99,13 +102,22 @@ class Server:
     def _run(self) -> None:
         async def serve() -> None:
             self._loop = asyncio.get_running_loop()
-            await self._server.serve(sockets=self._sockets)
+            self._serving = asyncio.create_task(self._server.serve(sockets=self._sockets))
+            self._started.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._serving
 
         asyncio.run(serve())
 
-    def _drop_connections(self) -> None:
+    async def _end(self) -> None:
+        """Stop without uvicorn's polite waits: nobody depends on an emulator's last answer."""
+        for server in getattr(self._server, "servers", ()):  # none before it has started
+            server.close()
         for connection in list(self._connections.values()):
             connection.reset()
+        await asyncio.sleep(LINGER_SECONDS)
+        assert self._serving is not None  # noqa: S101  (set before `_started`)
+        self._serving.cancel()
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:

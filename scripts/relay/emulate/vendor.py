@@ -205,11 +205,14 @@ class Origin:
             wait = vendor.latency_seconds + sum(f.seconds for f in faults if f.kind == "slow")
             if wait:
                 await asyncio.sleep(wait)
-            answer = await self._answer(route, call, faults, receive)
+            answer = await self._answer(route, call, faults)
         vendor.note(call, name, None if answer is None else answer.status, faults)
         kinds = {fault.kind for fault in faults}
         connection = cast(Connection, scope["extensions"]["relay.connection"])
         if answer is None:
+            for fault in faults:
+                if fault.kind == "timeout":
+                    await _hang(receive, fault.seconds or HANG_SECONDS)
             await _reset(connection, receive)
             return
         if "corrupted" in kinds or "truncated" in kinds or "cut" in kinds:
@@ -225,10 +228,8 @@ class Origin:
             return
         await _send(answer, send)
 
-    async def _answer(
-        self, route: Route, call: Call, faults: list[Fault], receive: Receive
-    ) -> Answer | None:
-        """The answer; None when the connection is to be reset instead."""
+    async def _answer(self, route: Route, call: Call, faults: list[Fault]) -> Answer | None:
+        """The answer; None when none is to be sent."""
         for fault in faults:
             if fault.kind == "partial":
                 call.refused = fault.positions
@@ -242,8 +243,6 @@ class Origin:
         if fatal.kind == "html":
             page = HTML.format(fatal.status)
             return Answer.text(page, fatal.status, content_type="text/html")
-        if fatal.kind == "timeout":
-            await _hang(receive, fatal.seconds or HANG_SECONDS)
         return None
 
 

@@ -12,7 +12,8 @@ class MoengageSwitches:
     the harsher reading. Rates are read when the emulator is made.
 
     Attributes:
-        max_bytes, bulk_max_bytes: Larger bodies are answered 413.
+        max_bytes, bulk_max_bytes: Larger bodies are answered 413 (1,000 or 1,024 bytes a KB is
+            UNVERIFIED).
         cohort_requests_a_minute: Cohort-sync requests; None: no limit.
         customers_a_minute, devices_a_minute, bulk_a_minute: Records of the data API.
         events_a_minute: 30,000 or 10,000 (DISAGREE).
@@ -23,8 +24,8 @@ class MoengageSwitches:
             default it is accepted, and the bad element silently lost.
     """
 
-    max_bytes: int = 128 * 1024
-    bulk_max_bytes: int = 100 * 1024
+    max_bytes: int = 128_000
+    bulk_max_bytes: int = 100_000
     cohort_requests_a_minute: int | None = 300
     customers_a_minute: int | None = 10_000
     devices_a_minute: int | None = 10_000

@@ -155,7 +155,7 @@ class Moengage(Vendor):
             if call.content_type != "application/json":
                 return fail(415, "", "Content type is not supported", "Unsupported content type")
             if len(call.body) > limit:
-                text = f"Payload can not exceed {limit // 1024}KB"
+                text = f"Payload can not exceed {limit // 1000}KB"
                 return fail(413, "", text, "Payload too large")
             try:
                 document = json.loads(call.body)
