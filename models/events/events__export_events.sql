@@ -117,9 +117,9 @@ select
     list_filter(
         [
             if(is_user_id_blocked, 'user_id:blocked', null),
-            if(is_user_id_short, 'user_id:too_short', null),
+            if(is_user_id_short and not is_user_id_blocked, 'user_id:too_short', null),
             if(is_device_id_blocked, 'device_id:blocked', null),
-            if(is_device_id_short, 'device_id:too_short', null)
+            if(is_device_id_short and not is_device_id_blocked, 'device_id:too_short', null)
         ],
         lambda note: note is not null
     ) as notes,
@@ -132,8 +132,8 @@ select
         when event_at < timestamp '2013-01-01' or event_at > loaded_at + interval 1 day
             then 'implausible_time'
         when coalesce(user_value, device_value) is not null then null
-        when is_user_id_short or is_device_id_short then 'id_too_short'
         when is_user_id_blocked or is_device_id_blocked then 'id_blocked'
+        when is_user_id_short or is_device_id_short then 'id_too_short'
         else 'no_id'
     end as drop_reason,
 

@@ -8,6 +8,13 @@ syncs as (
 
 ),
 
+clevertap_exports as (
+
+    select * from {{ ref('stg_relay__syncs') }}
+    where kind = 'event_export' and json_extract_string(config, '$.source') = 'clevertap'
+
+),
+
 event_rows as (
 
     select * from {{ ref('identity__event_rows') }}
@@ -62,6 +69,12 @@ asked as (
     select property
     from properties
     where property not in ('user_id', 'device_id')
+
+    union distinct
+
+    -- CleverTap's events may name a person by it (ID-21).
+    select 'CleverTap_Identity' as property
+    from clevertap_exports
 
 ),
 
