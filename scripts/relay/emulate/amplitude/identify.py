@@ -7,9 +7,10 @@ from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qs
 
+from relay.emulate.amplitude.arrival import device_of
 from relay.emulate.amplitude.checks import is_invalid_id
 from relay.emulate.amplitude.export import EventStore
-from relay.emulate.amplitude.ingest import SHORTEST_ID, device_of
+from relay.emulate.amplitude.ingest import SHORTEST_ID
 from relay.emulate.amplitude.organisation import Organisation, apply_operators, operators
 from relay.emulate.amplitude.switches import AmplitudeSwitches
 from relay.emulate.clock import Clock

@@ -1,24 +1,23 @@
 """Amplitude's HTTP V2 and Batch APIs: events in, whole requests or nothing."""
 
 import json
-import uuid
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from relay.emulate.amplitude.arrival import Arrival, device_of
 from relay.emulate.amplitude.checks import (
     INVALID,
     LENGTHS,
     MISSING,
     cut,
-    fewer_groups,
     problems_of,
 )
 from relay.emulate.amplitude.export import EventStore
 from relay.emulate.amplitude.organisation import Organisation, apply_operators, operators
-from relay.emulate.amplitude.rows import UNSET, as_line, stamp
+from relay.emulate.amplitude.rows import as_line
 from relay.emulate.amplitude.switches import AmplitudeSwitches
 from relay.emulate.clock import Clock
 from relay.emulate.exchange import Answer, Call
@@ -26,44 +25,11 @@ from relay.emulate.exchange import Answer, Call
 Api = Literal["http", "batch"]
 
 SHORTEST_ID = 5
-NO_CORRECTION = timedelta(seconds=60)
-UPLOAD_DELAY = timedelta(milliseconds=8)
-PROCESSING_DELAY = timedelta(seconds=2)
-DEVICE_NAMESPACE = uuid.UUID("7c2f2b0a-15f6-51f1-9f53-0242ac120002")
 ERRORS = {
     MISSING: "Request missing required field",
     INVALID: "Invalid field values on some events",
     LENGTHS: "Invalid id length for user_id or device_id",
 }
-SAME_NAME = (
-    "adid",
-    "city",
-    "country",
-    "device_brand",
-    "device_manufacturer",
-    "device_model",
-    "dma",
-    "event_id",
-    "event_type",
-    "idfa",
-    "library",
-    "location_lat",
-    "location_lng",
-    "os_name",
-    "os_version",
-    "partner_id",
-    "plan",
-    "platform",
-    "region",
-    "session_id",
-    "version_name",
-)
-LANGUAGES = {
-    "ar": "Arabic", "bg": "Bulgarian", "de": "German", "en": "English", "es": "Spanish",
-    "fr": "French", "hi": "Hindi", "id": "Indonesian", "it": "Italian", "ja": "Japanese",
-    "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ru": "Russian",
-    "sv": "Swedish", "th": "Thai", "tr": "Turkish", "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +236,10 @@ class Ingestion:
     ) -> Answer:
         self._organisation.learn(self._store.unread())
         received = self._clock.now()
-        uploaded = received + UPLOAD_DELAY
-        hour = self._store.hour(project, uploaded.replace(minute=0, second=0, microsecond=0))
+        arrival = Arrival(path, received, client_upload)
+        hour = self._store.hour(
+            project, arrival.uploaded.replace(minute=0, second=0, microsecond=0)
+        )
         ingested = 0
         for event in events:
             user = None if event.get("user_id") is None else str(event["user_id"])
@@ -286,20 +254,12 @@ class Ingestion:
             if event["event_type"] in ("$identify", "$groupidentify"):
                 self.identifies += 1
                 continue
-            row = _row(event, received, uploaded, client_upload or received)
-            row |= {
-                "app": int(project) if project.isdigit() else project,
-                "amplitude_id": amplitude_id,
-                "user_id": user,
-                "device_id": device,
-                "user_properties": properties,
-                "data": {
-                    "path": path,
-                    "user_properties_updated": True,
-                    "group_first_event": {},
-                    "group_ids": {},
-                },
-            }
+            row = arrival.row(event)
+            row["app"] = int(project) if project.isdigit() else project
+            row["amplitude_id"] = amplitude_id
+            row["user_id"] = user
+            row["device_id"] = device
+            row["user_properties"] = properties
             line = as_line(row)
             if len(line) > 2_000:
                 line = as_line(cut(row))
@@ -308,7 +268,7 @@ class Ingestion:
         return Answer.of(
             {
                 "code": 200,
-                "server_upload_time": int(uploaded.timestamp() * 1000),
+                "server_upload_time": int(arrival.uploaded.timestamp() * 1000),
                 "payload_size_bytes": len(call.body),
                 "events_ingested": ingested,
             }
@@ -342,14 +302,6 @@ class Ingestion:
         return dict(held)
 
 
-def device_of(event: Mapping[str, Any], user: str | None) -> str:
-    """The event's device; without one a UUID derived from the user id (the hash is UNVERIFIED)."""
-    device = event.get("device_id")
-    if device is not None:
-        return str(device)
-    return str(uuid.uuid5(DEVICE_NAMESPACE, user or ""))
-
-
 def refusal(status: int, error: str, more: Mapping[str, Any] | None = None) -> Answer:
     """The error body of the two APIs."""
     return Answer.of({"code": status, "error": error, **(more or {})}, status)
@@ -374,39 +326,3 @@ def too_fast(
             "exceeded_daily_quota_devices": quota.get("device_id", {}),
         },
     )
-
-
-def _row(
-    event: Mapping[str, Any], received: datetime, uploaded: datetime, client_upload: datetime
-) -> dict[str, Any]:
-    """The row of the export, but for its ids and user properties.
-
-    How the export shows top-level revenue is UNVERIFIED; it is left out.
-    """
-    sent = event.get("time")
-    happened = received if sent is None else datetime.fromtimestamp(sent / 1000, UTC)
-    off = received - client_upload
-    row = dict(UNSET)
-    for name in SAME_NAME:
-        if event.get(name) is not None:
-            row[name] = event[name]
-    tag = str(event.get("language") or "")
-    ip = event.get("ip")
-    return row | {
-        "$insert_id": event.get("insert_id") or str(uuid.uuid4()),
-        "client_event_time": stamp(happened),
-        "client_upload_time": stamp(client_upload),
-        "device_carrier": event.get("carrier"),
-        "event_id": row["event_id"] or uuid.uuid4().int % 1_000_000_000,
-        "event_properties": event.get("event_properties") or {},
-        "event_time": stamp(happened + off if abs(off) >= NO_CORRECTION else happened),
-        "group_properties": {},
-        "groups": fewer_groups(event.get("groups") or {}),
-        "ip_address": "127.0.0.1" if ip == "$remote" else ip,
-        "language": LANGUAGES.get(tag.partition("-")[0].lower(), event.get("language")),
-        "processed_time": stamp(uploaded + PROCESSING_DELAY),
-        "server_received_time": stamp(received),
-        "server_upload_time": stamp(uploaded),
-        "uuid": str(uuid.uuid4()),
-        "version_name": event.get("app_version") or row["version_name"],
-    }

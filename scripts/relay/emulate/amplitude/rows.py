@@ -80,7 +80,7 @@ _TIMES = (
 
 def stamp(moment: datetime) -> str:
     """A time as the export writes it: UTC, a space, six digits, no zone."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.astimezone(UTC).isoformat(" ", "microseconds")[:26]
 
 
 def as_line(row: Mapping[str, Any]) -> bytes:

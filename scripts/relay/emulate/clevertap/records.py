@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from relay.emulate.clevertap.switches import ClevertapSwitches
@@ -42,6 +43,7 @@ RESERVED_EVENTS = (
 TOKEN_TYPES = frozenset({"chrome", "fcm", "gcm", "apns", "wns", "mpns"})
 
 _OBJECT_ID = re.compile(r"[A-Za-z0-9()!:@$_\-=|<>;+.]{1,64}")
+_NOTHING: tuple[Any, ...] = (None, "")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"\+\d{8,15}")
 _NEWEST_TS = 9_999_999_999
@@ -74,7 +76,7 @@ def verdict(record: Any, switches: ClevertapSwitches) -> Refusal | None:
 
 
 def _who(record: Mapping[str, Any]) -> Refusal | None:
-    values = [record[key] for key in IDENTITY_KEYS if record.get(key) not in (None, "")]
+    values = [value for key in IDENTITY_KEYS if (value := record.get(key)) not in _NOTHING]
     if len(values) != 1 or not isinstance(values[0], str):
         return 523, "Identity is missing. ErrorCode: 523 - No identity in the record. "
     object_id = record.get("objectId")
@@ -171,6 +173,9 @@ def _token(record: Mapping[str, Any]) -> Refusal | None:
     return None
 
 
+KEY_BYTES = 120
+VALUE_BYTES = 512
+SHORT_ENOUGH = VALUE_BYTES // 4  # characters that never make more bytes than that
 _FORBIDDEN = re.compile(r"""[%><!|&.:;$'"\\]""")
 
 
@@ -180,24 +185,34 @@ def doubts(record: Mapping[str, Any]) -> list[str]:
     Over-long keys and values, forbidden characters, unknown keys: whether the service refuses or
     cuts them is UNVERIFIED, so a test has to look at the list of warnings.
     """
-    found = [
-        f"unknown key {key}"
-        for key in record
-        if key not in _KNOWN and not (key == "tokenData" and record["type"] == "token")
-    ]
-    name = record.get("evtName", "")
-    if len(name) > 120 or _FORBIDDEN.search(name):
-        found.append("event name too long or with forbidden characters")
+    kind = record["type"]
+    known = _TOKEN_KEYS if kind == "token" else _KNOWN
+    found = [f"unknown key {key}" for key in record if key not in known]
+    found += _doubts_of_name(record.get("evtName", ""))
     data = record.get("evtData") or record.get("profileData") or {}
-    is_profile = record["type"] == "profile"
     for key, value in data.items():
-        if len(key.encode()) > 120:
-            found.append("key over 120 bytes")
-        if _FORBIDDEN.search(key) or (is_profile and "#" in key):
-            found.append(f"forbidden character in key {key}")
-        if isinstance(value, str) and len(value.encode()) > 512:
+        found += _doubts_of_key(key, kind)
+        if type(value) is str and len(value) > SHORT_ENOUGH and len(value.encode()) > VALUE_BYTES:
             found.append(f"value of {key} over 512 bytes")
     return found
 
 
+@lru_cache(maxsize=4_096)
+def _doubts_of_name(name: str) -> tuple[str, ...]:
+    if len(name) > KEY_BYTES or _FORBIDDEN.search(name):
+        return ("event name too long or with forbidden characters",)
+    return ()
+
+
+@lru_cache(maxsize=4_096)
+def _doubts_of_key(key: str, kind: str) -> tuple[str, ...]:
+    found: tuple[str, ...] = ()
+    if len(key.encode()) > KEY_BYTES:
+        found += ("key over 120 bytes",)
+    if _FORBIDDEN.search(key) or (kind == "profile" and "#" in key):
+        found += (f"forbidden character in key {key}",)
+    return found
+
+
 _KNOWN = frozenset({"type", "ts", "evtName", "evtData", "profileData", "source", *IDENTITY_KEYS})
+_TOKEN_KEYS = frozenset({"type", "tokenData", "objectId"})
