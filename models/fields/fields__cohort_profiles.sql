@@ -89,6 +89,7 @@ newest as (
         partition by of_persons.cohort_id, of_persons.person_id
         order by
             of_persons.left_at desc nulls first,
+            of_persons.properties is null,
             coalesce(
                 cast(of_persons.amplitude_id as varchar) = persons.canonical_amplitude_id, false
             ) desc,

@@ -76,7 +76,9 @@ parts as (
         order_key,
         load_id
     from mapped_values
-    where fragment_id in (select recounted.fragment_id from recounted)
+    where
+        load_id is not null
+        and fragment_id in (select recounted.fragment_id from recounted)
     {% if is_incremental() %}
         union all
         select

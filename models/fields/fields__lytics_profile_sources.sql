@@ -1,10 +1,15 @@
--- One row per person with a profile in Lytics: what the profile is made of, in one number that moves with it.
+-- One row per profile that Lytics will have: what it is made of, in one hash that moves with it.
 with
 
-fragment_persons as (
+fragments as (
 
-    select * from {{ ref('fields__lytics_fragment_persons') }}
-    where unsendable_reason is null
+    select * from {{ ref('fields__lytics_profile_fragments') }}
+
+),
+
+cohort_rows as (
+
+    select * from {{ ref('fields__lytics_cohort_rows') }}
 
 ),
 
@@ -22,7 +27,9 @@ persons as (
 
 mappings as (
 
-    select bit_xor(md5_number_lower(source_expression || target_field || target_type)) as map_hash
+    select bit_xor(md5_number_lower(
+        concat_ws(' ', stream, source_expression, target_field, target_type)
+    )) as mapping_hash
     from {{ ref('fields__lytics_mappings') }}
     where is_applied
 
@@ -31,28 +38,29 @@ mappings as (
 parts as (
 
     select
-        fragment_persons.person_id,
-        event_imports.sync_name,
+        fragments.person_id,
+        fragments.lone_amplitude_id,
+        if(fragments.has_events, event_imports.sync_name, null) as sync_name,
         concat_ws(
             ' ',
-            fragment_persons.fragment_id, fragment_persons.amplitude_id, fragment_persons.user_id,
-            fragment_persons.load_id, fragment_persons.events_count, event_imports.scope
+            fragments.fragment_id, fragments.amplitude_id, fragments.user_id, fragments.events_part
         ) as part
-    from fragment_persons
-    cross join event_imports
-    where fragment_persons.events_count > 0
+    from fragments
+    left join event_imports
+        on fragments.has_events
 
     union all
 
     select
-        fragment_persons.person_id,
+        fragments.person_id,
+        fragments.lone_amplitude_id,
         cohort_rows.sync_name,
         concat_ws(
-            ' ', cohort_rows.fragment_id, cohort_rows.order_key, cohort_rows.stream_columns
+            ' ', cohort_rows.row_id, cohort_rows.order_key, cohort_rows.stream_columns
         ) as part
-    from {{ ref('fields__lytics_cohort_rows') }} as cohort_rows
-    inner join fragment_persons
-        on cohort_rows.fragment_id = fragment_persons.fragment_id
+    from cohort_rows
+    inner join fragments
+        on cohort_rows.fragment_id = fragments.fragment_id
 
 ),
 
@@ -60,19 +68,34 @@ summed as (
 
     select
         person_id,
+        lone_amplitude_id,
         array_to_string(list_sort(list(distinct sync_name)), ', ') as sync_name,
-        -- A sum of hashes: the order of the parts does not matter.
+        -- Of hashes, so that the order of the parts does not matter.
         bit_xor(md5_number_lower(part)) as parts_hash
     from parts
-    group by person_id
+    group by person_id, lone_amplitude_id
 
 )
 
 select
-    summed.person_id,
+    -- keys
+    concat_ws(':', summed.person_id, summed.lone_amplitude_id) as profile_id,
     summed.sync_name,
+    summed.person_id,
+    summed.lone_amplitude_id,
+    persons.anchor,
+    case
+        when summed.lone_amplitude_id is null and persons.canonical_amplitude_id is null
+            then 'amplitude_user_id'
+        else 'amplitude_id'
+    end as key_type,
+    coalesce(
+        summed.lone_amplitude_id, persons.canonical_amplitude_id, persons.primary_user_id
+    ) as key_value,
+
+    -- lineage
     {{ hash_of([
-        'summed.parts_hash', 'mappings.map_hash', 'summed.sync_name', 'persons.anchor',
+        'summed.parts_hash', 'mappings.mapping_hash', 'summed.sync_name', 'persons.anchor',
         'persons.canonical_amplitude_id', 'persons.primary_user_id'
     ]) }} as source_hash
 from summed

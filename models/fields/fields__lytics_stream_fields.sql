@@ -42,11 +42,28 @@ cohort_rows as (
 
 ),
 
+stitch_rows as (
+
+    select
+        'amplitude_events' as stream,
+        cast(event_key as varchar) as row_id,
+        fragment_id,
+        amplitude_id,
+        user_id,
+        stream_columns,
+        order_key,
+        cast(null as bigint) as load_id
+    from {{ ref('fields__lytics_stitch_rows') }}
+
+),
+
 stream_rows as (
 
     select * from event_rows
     union all
     select * from cohort_rows
+    union all
+    select * from stitch_rows
 
 ),
 

@@ -108,6 +108,43 @@ rendered as (
         on fragment_persons.person_id = persons.person_id
     cross join withheld
 
+),
+
+stitches as (
+
+    select
+        event_imports.sync_name,
+        cast(stitch_rows.event_key as varchar) as match_key,
+        stitch_rows.amplitude_id || ' ' || stitch_rows.user_id as key_value,
+        stitch_rows.order_key,
+        stitch_rows.person_id,
+        persons.anchor,
+        {{ lytics_record(
+            'stitch_rows.amplitude_id', 'stitch_rows.user_id', 'stitch_rows.stream_columns'
+        ) }} as record
+    from {{ ref('fields__lytics_stitch_rows') }} as stitch_rows
+    cross join event_imports
+    inner join persons
+        on stitch_rows.person_id = persons.person_id
+    anti join decided
+        on
+            event_imports.sync_name = decided.sync_name
+            and stitch_rows.event_key = decided.event_key
+
+),
+
+all_rows as (
+
+    select
+        *,
+        'event' as key_type
+    from rendered
+    union all
+    select
+        *,
+        'stitch' as key_type
+    from stitches
+
 )
 
 select
@@ -124,9 +161,9 @@ select
     {{ hash_of(['sync_name', 'match_key']) }} as change_id,
 
     -- the change
-    'added' as action,
-    'new_event' as reason,
-    'event' as key_type,
+    if(key_type = 'event', 'added', 'stitched') as action,
+    if(key_type = 'event', 'new_event', 'one_person') as reason,
+    key_type,
     key_value,
     match_key,
     [person_id] as person_ids,
@@ -137,4 +174,4 @@ select
     record,
     '[' as body_prefix,
     ']' as body_suffix
-from rendered
+from all_rows

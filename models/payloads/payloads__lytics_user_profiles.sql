@@ -1,11 +1,11 @@
--- One row per person: the profile that Lytics ends with when all that is pending has been sent.
+-- One row per profile of Lytics, which is one per person: how it ends when all that is pending is sent.
 {{
     config(
         materialized='incremental',
-        unique_key='person_id',
+        unique_key='profile_id',
         on_schema_change='fail',
-        post_hook="delete from {{ this }} where person_id not in (
-            select sources.person_id from {{ ref('fields__lytics_profile_sources') }} as sources
+        post_hook="delete from {{ this }} where profile_id not in (
+            select sources.profile_id from {{ ref('fields__lytics_profile_sources') }} as sources
         )"
     )
 }}
@@ -18,12 +18,6 @@ sources as (
 
 ),
 
-persons as (
-
-    select * from {{ ref('identity__persons') }}
-
-),
-
 -- Only the people something moved for: a fragment came, went, or has new events, or a row is due.
 touched as (
 
@@ -31,7 +25,7 @@ touched as (
     from sources
     {% if is_incremental() %}
         left join {{ this }} as done
-            on sources.person_id = done.person_id
+            on sources.profile_id = done.profile_id
         where done.source_hash is distinct from sources.source_hash
     {% endif %}
 
@@ -39,11 +33,16 @@ touched as (
 
 fragments as (
 
-    select fragment_persons.*
-    from {{ ref('fields__lytics_fragment_persons') }} as fragment_persons
-    semi join touched
-        on fragment_persons.person_id = touched.person_id
-    where fragment_persons.unsendable_reason is null
+    select
+        touched.profile_id,
+        profile_fragments.fragment_id,
+        profile_fragments.amplitude_id,
+        profile_fragments.user_id
+    from {{ ref('fields__lytics_profile_fragments') }} as profile_fragments
+    inner join touched
+        on
+            profile_fragments.person_id = touched.person_id
+            and profile_fragments.lone_amplitude_id is not distinct from touched.lone_amplitude_id
 
 ),
 
@@ -71,7 +70,7 @@ stream_values as (
         value_count,
         order_key
     from {{ ref('fields__lytics_mapped_values') }}
-    where stream = 'amplitude_cohorts'
+    where load_id is null
 
 ),
 
@@ -79,7 +78,7 @@ stream_values as (
 by_key as (
 
     select
-        fragments.person_id,
+        fragments.profile_id,
         stream_values.target_field,
         stream_values.map_key,
         any_value(stream_values.is_map) as is_map,
@@ -91,14 +90,14 @@ by_key as (
     where
         not (stream_values.source_field = 'amplitude_id' and fragments.amplitude_id is null)
         and not (stream_values.source_field = 'user_id' and fragments.user_id is null)
-    group by fragments.person_id, stream_values.target_field, stream_values.map_key
+    group by fragments.profile_id, stream_values.target_field, stream_values.map_key
 
 ),
 
 by_field as (
 
     select
-        person_id,
+        profile_id,
         target_field,
         if(
             any_value(is_map),
@@ -108,28 +107,29 @@ by_field as (
             any_value(value_json)
         ) as value_json
     from by_key
-    group by person_id, target_field
+    group by profile_id, target_field
 
 ),
 
 rendered as (
 
     select
-        person_id,
+        profile_id,
         '{' || array_to_string(list_sort(list(to_json(target_field) || ':' || value_json)), ',')
         || '}' as user_fields
     from by_field
-    group by person_id
+    group by profile_id
 
 )
 
 select
     -- keys
     touched.sync_name,
+    touched.profile_id,
     touched.person_id,
-    persons.anchor,
-    if(persons.canonical_amplitude_id is null, 'amplitude_user_id', 'amplitude_id') as key_type,
-    coalesce(persons.canonical_amplitude_id, persons.primary_user_id) as key_value,
+    touched.anchor,
+    touched.key_type,
+    touched.key_value,
 
     -- the profile
     rendered.user_fields,
@@ -138,6 +138,4 @@ select
     touched.source_hash
 from touched
 inner join rendered
-    on touched.person_id = rendered.person_id
-inner join persons
-    on touched.person_id = persons.person_id
+    on touched.profile_id = rendered.profile_id
