@@ -1,4 +1,4 @@
--- One row per export and waiting event: the ids it is sent under, who that is, or why it is dropped.
+-- One row per export and waiting event: the ids to send it under, who that is, or why not.
 {{ config(materialized='table') }}
 
 with
@@ -61,7 +61,7 @@ suppressed_ids as (
         on
             sent_ids.id_type = suppressions.id_type
             and if(
-                suppressions."match" = 'regex',
+                suppressions.match = 'regex',
                 regexp_full_match(sent_ids.id_value, suppressions.id_value),
                 sent_ids.id_value = suppressions.id_value
             )

@@ -36,7 +36,7 @@ select
     events.is_withdrawn,
 
     -- identifiers
-    events.identity,
+    events.clevertap_identity,
     events.email,
     events.phone,
     events.object_id,

@@ -1,5 +1,5 @@
 -- One row per waiting event of CleverTap and property of it, as Amplitude gets it.
--- CleverTap spells its own keys in several ways: they are compared without case, spaces and underscores.
+-- CleverTap spells its own keys in several ways: compared without case and joining marks.
 with
 
 waiting as (
@@ -42,19 +42,19 @@ objects as (
     select
         event_id,
         0 as object_order,
-        event_props as fields
+        event_props as held
     from events
     union all
     select
         event_id,
         1 as object_order,
-        session_props as fields
+        session_props as held
     from events
     union all
     select
         event_id,
         2 as object_order,
-        own_fields as fields
+        own_fields as held
     from events
 
 ),
@@ -64,11 +64,11 @@ fields as (
     select
         objects.event_id,
         objects.object_order,
-        each.key as source_key,
-        each.value as property_value
+        entries.key as source_key,
+        entries.value as property_value
     from objects
-    cross join json_each(objects.fields) as each
-    where each.type != 'NULL'
+    cross join json_each(objects.held) as entries
+    where entries.type != 'NULL'
 
 ),
 
@@ -97,7 +97,7 @@ chosen as (
 
 ),
 
--- `campaignID`, `campaignID_YYYYMMDD` of a recurring campaign, `campaignID_<epoch>` of a triggered one.
+-- `campaignID`; `campaignID_YYYYMMDD` of a recurring campaign, `campaignID_<epoch>` triggered.
 campaigns as (
 
     select

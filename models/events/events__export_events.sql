@@ -1,4 +1,4 @@
--- One row per enabled export and event it selects: the values to address it by, or why it is dropped.
+-- One row per enabled export and event it selects: the values to address it by, or why not.
 with
 
 junk_ids as (
@@ -28,13 +28,13 @@ selected as (
         exports.min_id_length,
         events.*,
         case exports.user_id_field
-            when 'uid' then events.uid
-            when 'identity' then events.identity
+            when 'uid' then events.customer_id
+            when 'identity' then events.clevertap_identity
             when 'email' then events.email
             when 'phone' then events.phone
         end as read_user_id,
         case exports.device_id_field
-            when 'moe_anonymous_id' then events.moe_anonymous_id
+            when 'moe_anonymous_id' then events.anonymous_id
             when 'objectId' then events.object_id
         end as read_device_id
     from exports

@@ -1,7 +1,13 @@
--- One row per export and event that is still to be delivered; and one per export, with no event: its mark.
--- The mark says up to which load and which ledger line the export has seen everything. So a build looks
--- at what came after it, and at what waits here: never at the history again. What is delivered leaves.
-{{ config(materialized='incremental', incremental_strategy='replace_all', on_schema_change='fail') }}
+-- One row per export and event that is still to be delivered; and one per export: its mark.
+-- The mark (no event) says up to which load and ledger line the export has seen everything. So a
+-- build looks at what came after it and what waits here, not at the history. Delivered rows leave.
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_all',
+        on_schema_change='fail'
+    )
+}}
 
 with
 
@@ -18,6 +24,19 @@ export_events as (
 
 ),
 
+row_outcomes as (
+
+    select * from {{ ref('ledger__row_outcomes') }}
+    where sync_kind = 'event_export'
+
+),
+
+ledger_lines as (
+
+    select * from {{ ref('stg_ledger__lines') }}
+
+),
+
 generation as (
 
     select generation from {{ source('raw', 'ledger_generation') }}
@@ -27,21 +46,20 @@ generation as (
 former as (
 
     {% if is_incremental() %}
-    select * from {{ this }}
+        select * from {{ this }}
     {% else %}
-    select
-        exports.sync_name,
-        exports.definition_hash,
-        generation.generation,
-        cast(null as varchar) as event_id,
-        cast(0 as bigint) as load_id,
-        cast(0 as bigint) as ledger_seq,
-        cast(null as varchar) as outcome,
-        cast(null as varchar) as outcome_plan_id,
-        cast(null as varchar) as rejected_payload_hash,
-        cast(null as timestamp) as first_attempted_at
-    from exports
-    cross join generation
+        select
+            cast(null as varchar) as sync_name,
+            cast(null as varchar) as definition_hash,
+            cast(null as bigint) as generation,
+            cast(null as varchar) as event_id,
+            cast(null as bigint) as load_id,
+            cast(null as bigint) as ledger_seq,
+            cast(null as varchar) as outcome,
+            cast(null as varchar) as outcome_plan_id,
+            cast(null as varchar) as rejected_payload_hash,
+            cast(null as timestamp) as first_attempted_at
+        where false
     {% endif %}
 
 ),
@@ -54,8 +72,7 @@ marks as (
         exports.definition_hash,
         generation.generation,
         coalesce(former.load_id, 0) as load_id,
-        coalesce(former.ledger_seq, 0) as ledger_seq,
-        former.sync_name is not null as is_kept
+        coalesce(former.ledger_seq, 0) as ledger_seq
     from exports
     cross join generation
     left join former
@@ -69,18 +86,14 @@ marks as (
 
 waiting as (
 
-    select
-        former.sync_name,
-        former.event_id,
-        former.load_id,
-        former.outcome,
-        former.outcome_plan_id,
-        former.rejected_payload_hash,
-        former.first_attempted_at
+    select former.*
     from former
     inner join marks
-        on former.sync_name = marks.sync_name
-    where former.event_id is not null and marks.is_kept
+        on
+            former.sync_name = marks.sync_name
+            and former.definition_hash = marks.definition_hash
+            and former.generation = marks.generation
+    where former.event_id is not null
 
 ),
 
@@ -103,128 +116,120 @@ arrived as (
 
 ),
 
-plans_heard_of as (
+everything as (
 
-    select distinct plan_id
-    from {{ ref('stg_ledger__lines') }}
-    where
-        plan_id is not null
-        and seq > (select coalesce(min(marks.ledger_seq), 0) from marks)
+    select
+        sync_name,
+        event_id,
+        load_id
+    from waiting
+    union all
+    select
+        sync_name,
+        event_id,
+        load_id
+    from arrived
 
 ),
 
-heard as (
+plans_heard_of as (
+
+    select distinct ledger_lines.plan_id
+    from ledger_lines
+    inner join marks
+        on ledger_lines.seq > marks.ledger_seq
+    where ledger_lines.plan_id is not null
+
+),
+
+-- What an earlier look left holds until its plan says something else.
+outcomes as (
 
     select
         row_outcomes.sync_name,
         row_outcomes.change_id as event_id,
         row_outcomes.plan_id,
-        row_outcomes.planned_at,
         row_outcomes.outcome,
         row_outcomes.payload_hash,
         row_outcomes.attempted_at
-    from {{ ref('ledger__row_outcomes') }} as row_outcomes
+    from row_outcomes
     semi join plans_heard_of
         on row_outcomes.plan_id = plans_heard_of.plan_id
-    where row_outcomes.sync_kind = 'event_export'
+
+    union all
+
+    select
+        waiting.sync_name,
+        waiting.event_id,
+        waiting.outcome_plan_id as plan_id,
+        if(plans_heard_of.plan_id is null, waiting.outcome, null) as outcome,
+        waiting.rejected_payload_hash as payload_hash,
+        waiting.first_attempted_at as attempted_at
+    from waiting
+    left join plans_heard_of
+        on waiting.outcome_plan_id = plans_heard_of.plan_id
 
 ),
 
+-- Of several plans the last one counts; a plan's id begins with its time.
 summed as (
 
     select
         sync_name,
         event_id,
-        bool_or(outcome = 'delivered') as is_delivered,
-        min(attempted_at) as first_attempted_at,
-        list(plan_id) as plan_ids,
-        arg_max(
-            {'outcome': outcome, 'plan_id': plan_id, 'payload_hash': payload_hash},
-            (planned_at, plan_id)
-        ) filter (where outcome in ('rejected', 'unknown')) as latest
-    from heard
+        bool_or(coalesce(outcome = 'delivered', false)) as is_delivered,
+        max(plan_id) filter (where outcome in ('rejected', 'unknown')) as outcome_plan_id,
+        arg_max(outcome, plan_id) filter (where outcome in ('rejected', 'unknown')) as outcome,
+        arg_max(payload_hash, plan_id) filter (where outcome in ('rejected', 'unknown'))
+            as rejected_payload_hash,
+        min(attempted_at) as first_attempted_at
+    from outcomes
     group by sync_name, event_id
 
 ),
 
-everything as (
-
-    select * from waiting
-    union all by name
-    select * from arrived
-
-),
-
--- What an earlier look left counts until its plan says something else; of two plans, the later.
-told as (
-
-    select
-        everything.sync_name,
-        everything.event_id,
-        everything.load_id,
-        case
-            when former_stands.plan_id > coalesce(summed.latest.plan_id, '') then former_stands
-            else summed.latest
-        end as latest,
-        least(everything.first_attempted_at, summed.first_attempted_at) as first_attempted_at
-    from everything
-    left join summed
-        on
-            everything.sync_name = summed.sync_name
-            and everything.event_id = summed.event_id
-    cross join lateral (
-        select
-            case
-                when not coalesce(list_contains(summed.plan_ids, everything.outcome_plan_id), false)
-                    then {
-                        'outcome': everything.outcome,
-                        'plan_id': everything.outcome_plan_id,
-                        'payload_hash': everything.rejected_payload_hash
-                    }
-            end as former_stands
-    ) as former_outcome
-    where not coalesce(summed.is_delivered, false)
-
-),
-
-loads as (
+last_loads as (
 
     select max(load_id) as load_id from {{ ref('stg_moengage__events') }}
     union all
-    select max(load_id) from {{ ref('stg_clevertap__events') }}
+    select max(load_id) as load_id from {{ ref('stg_clevertap__events') }}
 
 ),
 
-new_marks as (
+seen as (
 
     select
-        marks.sync_name,
-        greatest(
-            marks.load_id,
-            coalesce((select max(loads.load_id) from loads), 0)
-        ) as load_id,
-        greatest(
-            marks.ledger_seq,
-            coalesce((select max(lines.seq) from {{ ref('stg_ledger__lines') }} as lines), 0)
-        ) as ledger_seq
-    from marks
+        (select coalesce(max(last_loads.load_id), 0) from last_loads) as load_id,
+        (select coalesce(max(ledger_lines.seq), 0) from ledger_lines) as ledger_seq
 
 ),
 
 rows_and_marks as (
 
     select
-        sync_name,
-        event_id,
-        load_id,
+        everything.sync_name,
+        everything.event_id,
+        everything.load_id,
         cast(null as bigint) as ledger_seq,
-        latest.outcome as outcome,
-        latest.plan_id as outcome_plan_id,
-        latest.payload_hash as rejected_payload_hash,
-        first_attempted_at
-    from told
+        summed.outcome,
+        summed.outcome_plan_id,
+        summed.rejected_payload_hash,
+        summed.first_attempted_at
+    from everything
+    left join summed
+        on
+            everything.sync_name = summed.sync_name
+            and everything.event_id = summed.event_id
+    where not coalesce(summed.is_delivered, false)
+
     union all by name
-    select * from new_marks
+
+    select
+        marks.sync_name,
+        greatest(marks.load_id, seen.load_id) as load_id,
+        greatest(marks.ledger_seq, seen.ledger_seq) as ledger_seq
+    from marks
+    cross join seen
 
 )
 

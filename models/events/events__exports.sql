@@ -1,4 +1,4 @@
--- One row per enabled export of engagement events: what it selects, and a hash of all that decides it.
+-- One row per enabled export of events: what it selects, and a hash of all that decides it.
 with
 
 syncs as (
@@ -14,22 +14,24 @@ settings as (
 
 ),
 
--- Another mapping or another list of junk selects other events: it counts as another definition.
-rules as (
+moengage_map as (
 
-    select
-        (
-            select string_agg(cast(to_json(map) as varchar), ',' order by map)
-            from {{ ref('moengage_event_map') }} as map
-        ) as moengage_map,
-        (
-            select string_agg(cast(to_json(map) as varchar), ',' order by map)
-            from {{ ref('clevertap_engagement_events') }} as map
-        ) as clevertap_map,
-        (
-            select string_agg(cast(to_json(junk) as varchar), ',' order by junk)
-            from {{ ref('stg_relay__junk_ids') }} as junk
-        ) as junk_ids
+    select string_agg(cast(to_json(event_map) as varchar), ',' order by event_map) as digest
+    from {{ ref('moengage_event_map') }} as event_map -- noqa: AL05
+
+),
+
+clevertap_map as (
+
+    select string_agg(cast(to_json(event_map) as varchar), ',' order by event_map) as digest
+    from {{ ref('clevertap_engagement_events') }} as event_map -- noqa: AL05
+
+),
+
+junk_ids as (
+
+    select string_agg(cast(to_json(junk) as varchar), ',' order by junk) as digest
+    from {{ ref('stg_relay__junk_ids') }} as junk -- noqa: AL05
 
 ),
 
@@ -44,7 +46,7 @@ selections as (
         end as selection,
         list_transform(
             json_extract_string(config, '$.events[*]'),
-            lambda name: {{ event_name_key('name') }}
+            lambda one: {{ event_name_key('one') }}
         ) as event_keys,
         cast(
             coalesce(
@@ -71,6 +73,7 @@ select
     selections.frequency = 'one_time' as is_backfill,
     settings.amplitude_min_id_length as min_id_length,
 
+    -- Another mapping or another list of junk selects other events: it is another definition.
     {{ hash_of([
         'selections.source',
         'selections.selection',
@@ -80,10 +83,12 @@ select
         'selections.user_id_from',
         'selections.anonymous_id_from',
         'settings.amplitude_min_id_length',
-        'rules.moengage_map',
-        'rules.clevertap_map',
-        'rules.junk_ids',
+        'moengage_map.digest',
+        'clevertap_map.digest',
+        'junk_ids.digest',
     ]) }} as definition_hash
 from selections
 cross join settings
-cross join rules
+cross join moengage_map
+cross join clevertap_map
+cross join junk_ids

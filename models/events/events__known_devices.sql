@@ -1,4 +1,4 @@
--- One row per device of the namespace that exports go to, with the anchor of the person it belongs to.
+-- One row per device of the namespace that exports go to, and the anchor of whose it is.
 with
 
 settings as (

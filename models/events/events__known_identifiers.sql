@@ -1,4 +1,4 @@
--- One row per identifier of the namespace that exports go to: that of the configured Amplitude project.
+-- One row per identifier of the namespace that exports go to: the Amplitude project's.
 with
 
 settings as (

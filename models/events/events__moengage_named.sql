@@ -58,8 +58,8 @@ select
     false as is_withdrawn,
 
     -- identifiers
-    events.user_id as uid,
-    events.anonymous_id as moe_anonymous_id,
+    events.user_id as customer_id,
+    events.anonymous_id,
 
     -- times
     events.event_at,

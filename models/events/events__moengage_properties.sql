@@ -1,5 +1,5 @@
 -- One row per waiting event of MoEngage and property of it, as Amplitude gets it.
--- An event's own attributes go along, under the names of the map; of its user, only what the map names.
+-- An event's own attributes go along under the map's names; of its user only what the map has.
 with
 
 waiting as (
@@ -51,19 +51,19 @@ objects as (
     select
         event_id,
         'event_attributes' as source_object,
-        event_attributes as fields
+        event_attributes as held
     from events
     union all
     select
         event_id,
         'user_attributes' as source_object,
-        user_attributes as fields
+        user_attributes as held
     from events
     union all
     select
         event_id,
         'event' as source_object,
-        own_fields as fields
+        own_fields as held
     from events
 
 ),
@@ -73,11 +73,11 @@ fields as (
     select
         objects.event_id,
         objects.source_object,
-        each.key as source_key,
-        each.value as property_value
+        entries.key as source_key,
+        entries.value as property_value
     from objects
-    cross join json_each(objects.fields) as each
-    where each.type != 'NULL'
+    cross join json_each(objects.held) as entries
+    where entries.type != 'NULL'
 
 ),
 

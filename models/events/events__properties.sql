@@ -1,4 +1,4 @@
--- One row per waiting event and property that Amplitude gets: the source's own, and what the relay says.
+-- One row per waiting event and property Amplitude gets: the source's own, and what we add.
 {{ config(materialized='table') }}
 
 with

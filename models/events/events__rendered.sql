@@ -1,11 +1,12 @@
--- One row per export and waiting event that has an address: its record as Amplitude's HTTP API takes it.
+-- One row per export and addressed event: its record as Amplitude's HTTP API takes it.
 {{ config(materialized='table') }}
 
 with
 
 addressed as (
 
-    select * from {{ ref('events__addressed') }}
+    select * exclude (drop_reason)
+    from {{ ref('events__addressed') }}
     where drop_reason is null
 
 ),
@@ -31,7 +32,7 @@ limits as (
 rendered as (
 
     select
-        addressed.* exclude (drop_reason),
+        addressed.*,
         limits.max_bytes,
         -- Keys without a value are left out: Amplitude takes no null for an id.
         '{' || array_to_string(
@@ -46,7 +47,7 @@ rendered as (
                     if(addressed.is_history, '"$skip_user_properties_sync":true', null),
                     '"insert_id":' || cast(to_json(addressed.event_id) as varchar)
                 ],
-                lambda pair: pair is not null
+                lambda pair: pair is not null -- noqa: RF02
             ),
             ','
         ) || '}' as record

@@ -1,4 +1,4 @@
--- One row per identifier that a waiting CleverTap event names: the Amplitude identifier it stands for.
+-- One row per id that a waiting CleverTap event names: the Amplitude id it stands for.
 -- CleverTap folds case and may know a person by another identity, Amplitude does not (ID-21).
 {{ config(materialized='table') }}
 

@@ -1,4 +1,4 @@
--- One row per event of MoEngage or CleverTap that no mapping knows: how often it came, how it is sent.
+-- One row per event name of MoEngage or CleverTap that no mapping knows: how often it came.
 {{ config(materialized='table') }}
 
 with

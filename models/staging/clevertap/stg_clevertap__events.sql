@@ -1,4 +1,4 @@
--- One row per event of CleverTap, from an export file or the events API: renamed, identifiers cleaned.
+-- One row per event of CleverTap, of an export file or the events API: renamed, ids cleaned.
 with
 
 source as (
@@ -24,7 +24,7 @@ renamed as (
         occurrence,
 
         -- identifiers
-        {{ clean_text('identity') }} as identity,
+        {{ clean_text('identity') }} as clevertap_identity,
         {{ clean_text('object_id') }} as object_id,
         {{ clean_text('email') }} as email,
         {{ clean_text('phone') }} as phone,

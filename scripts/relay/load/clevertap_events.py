@@ -1,7 +1,7 @@
 """CleverTap's events out of export files, the only way its engagement events can be read.
 
-An event has no id. It is known by a hash of its name, its user, its `ts` and its properties;
-equal lines of one file are as many events, and a line that comes again in an overlapping file is the
+An event has no id. It is known by a hash of its name, its user, its `ts` and its properties.
+Equal lines of one file are as many events; a line that comes again in an overlapping file is the
 same event: how often an event happened is the most that any one file says.
 """
 
@@ -146,7 +146,7 @@ def _entries(properties: str) -> str:
     )
 
 
-# Column of raw.clevertap_events: keys of the row that hold it (files and API differ), how it is read.
+# Column of raw.clevertap_events: its keys in a row (files and API differ), and how it is read.
 _COLUMNS = {
     "profile": (("profile",), json_object),
     "device_info": (("deviceInfo",), json_object),
@@ -165,30 +165,59 @@ def _column(keys: tuple[str, ...], read: Callable[[str], str]) -> str:
     return f"coalesce({', '.join(read(_found(key)) for key in keys)})"
 
 
+_NAME = scalar(_found("eventName"))
+_TS = scalar(_found("ts"))
+_TYPED = ", ".join(f"{_column(*how)} as {column}" for column, how in _COLUMNS.items())
+_IDENTIFIERS = ", ".join(
+    f"""{identifier(f"json_extract(profile, '$.{key}')")} as {column}"""
+    for key, column in {
+        "identity": "identity",
+        "objectId": "object_id",
+        "email": "email",
+        "phone": "phone",
+    }.items()
+)
+_EXTRA = not_held(
+    "record",
+    {
+        "eventName": f"{_NAME} is not null",
+        "ts": "ts is not null",
+        **{
+            key: f"{read(_found(key))} is not null"
+            for keys, read in _COLUMNS.values()
+            for key in keys
+        },
+    },
+)
+_PATHS = ["$." + key for key in _KEYS]
+
 _RECORDS = """
     create or replace temp table incoming_rows as
+    with read as (
+        select
+            line_number,
+            content,
+            problem,
+            coalesce(record, try(decode(content))) as record
+        from batch_rows
+    )
     select
         line_number,
         content,
-        coalesce(batch_rows.record, try(decode(content))) as record,
+        record,
         case
-            when batch_rows.problem is not null then batch_rows.problem
-            when coalesce(batch_rows.record, try(decode(content))) is null then 'is not UTF-8 text'
-            when not json_valid(coalesce(batch_rows.record, try(decode(content)))) then 'is not JSON'
-            when json_type(coalesce(batch_rows.record, try(decode(content)))) != 'OBJECT'
-                then 'expected a JSON object'
+            when problem is not null then problem
+            when record is null then 'is not UTF-8 text'
+            when not json_valid(record) then 'is not JSON'
+            when json_type(record) != 'OBJECT' then 'expected a JSON object'
         end as problem
-    from batch_rows
+    from read
 """
 
 _EVENTS = f"""
     create or replace temp table incoming_events as
     with found as (
-        select
-            line_number,
-            content,
-            record,
-            json_extract(record, {["$." + key for key in _KEYS]}) as found
+        select line_number, content, record, json_extract(record, {_PATHS}) as found
         from incoming_rows
         where problem is null
     ),
@@ -198,21 +227,15 @@ _EVENTS = f"""
             content,
             record,
             found,
-            coalesce(nullif(trim({scalar(_found("eventName"))}), ''), $event_name) as event_name,
+            coalesce(nullif(trim({_NAME}), ''), $event_name) as event_name,
             case
-                when try_strptime({scalar(_found("ts"))}, '%Y%m%d%H%M%S') is not null
-                    then try_cast({scalar(_found("ts"))} as bigint)
+                when try_strptime({_TS}, '%Y%m%d%H%M%S') is not null then try_cast({_TS} as bigint)
             end as ts,
-            {", ".join(f"{_column(*how)} as {column}" for column, how in _COLUMNS.items())}
+            {_TYPED}
         from found
     ),
     named as (
-        select
-            *,
-            {identifier("json_extract(profile, '$.identity')")} as identity,
-            {identifier("json_extract(profile, '$.objectId')")} as object_id,
-            {identifier("json_extract(profile, '$.email')")} as email,
-            {identifier("json_extract(profile, '$.phone')")} as phone
+        select *, {_IDENTIFIERS}
         from typed
     )
     select
@@ -226,15 +249,7 @@ _EVENTS = f"""
             ]) as varchar)),
             32
         ) as event_key,
-        {not_held("record", {
-            "eventName": f"{scalar(_found('eventName'))} is not null",
-            "ts": "ts is not null",
-            **{
-                key: f"{read(_found(key))} is not null"
-                for keys, read in _COLUMNS.values()
-                for key in keys
-            },
-        })} as extra,
+        {_EXTRA} as extra,
         case
             when event_name is null
                 then 'expected the name of the event, in eventName or in the first line of the file'

@@ -19,7 +19,12 @@ from relay.errors import InputFileError
 from relay.load.lines import BATCH_BYTES, Line, read_lines
 
 ROW_TYPES = pa.schema(
-    [("line_number", pa.int64()), ("content", pa.binary()), ("record", pa.string()), ("problem", pa.string())]
+    [
+        ("line_number", pa.int64()),
+        ("content", pa.binary()),
+        ("record", pa.string()),
+        ("problem", pa.string()),
+    ]
 )
 LONGEST_CELL = 1_000_000
 
@@ -134,7 +139,7 @@ def _cells(content: bytes) -> list[str]:
 
 
 def _records(header: list[str], lines: Iterator[Line]) -> Iterator[Row]:
-    """The CSV records; a quoted cell may hold line feeds, so that a record may take several lines."""
+    """The CSV records; a quoted cell may hold line feeds, so a record may take several lines."""
     csv.field_size_limit(LONGEST_CELL)
     taken: list[Line] = []
 

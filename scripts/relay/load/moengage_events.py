@@ -166,10 +166,21 @@ _SHAPES = """
             when not json_valid(line) then 'is not JSON'
             when json_type(line, '$.events') = 'ARRAY' then null
             when json_type(line, '$.event') = 'OBJECT' then null
-            else 'is neither a Streams body (a list `events`) nor an export line (an object `event`)'
+            else 'is neither a Streams body (list `events`) nor an export line (object `event`)'
         end as problem
     from batch_lines
 """
+
+_KEYS = ["event_uuid", *_COLUMNS]
+_PATHS = ["$." + key for key in _KEYS]
+_UUID = f"nullif(trim({scalar('found[1]')}), '')"
+_TYPED = ", ".join(
+    f"{read(f'found[{place}]')} as {column}"
+    for place, (column, read) in enumerate(_COLUMNS.items(), start=2)
+)
+_ANONYMOUS_ID = identifier("json_extract(user_attributes, '$.moe_anonymous_id')")
+_MOENGAGE_USER_ID = scalar("json_extract(user_attributes, '$.moengage_user_id')")
+_EXTRA = not_held("event", {key: f"{key} is not null" for key in _KEYS})
 
 _EVENTS = f"""
     create or replace temp table incoming_events as
@@ -193,13 +204,13 @@ _EVENTS = f"""
             generate_subscripts(events, 1) as event_number
         from lists
     ),
-    keyed as (
+    found as (
         select
             line_number,
             event_number,
             event,
             nullif(cast(envelope as varchar), '{{}}') as envelope,
-            json_extract(event, {['$.' + key for key in ["event_uuid", *_COLUMNS]]}) as found
+            json_extract(event, {_PATHS}) as found
         from events
     ),
     typed as (
@@ -208,22 +219,15 @@ _EVENTS = f"""
             event_number,
             event,
             envelope,
-            nullif(trim({scalar("found[1]")}), '') as event_uuid,
-            {", ".join(
-                f"{read(f'found[{place}]')} as {column}"
-                for place, (column, read) in enumerate(_COLUMNS.items(), start=2)
-            )}
-        from keyed
+            if(length({_UUID}) <= {LONGEST_UUID}, {_UUID}, null) as event_uuid,
+            {_TYPED}
+        from found
     )
     select
-        typed.* replace (
-            if(length(event_uuid) <= {LONGEST_UUID}, event_uuid, null) as event_uuid
-        ),
-        {identifier("json_extract(user_attributes, '$.moe_anonymous_id')")} as moe_anonymous_id,
-        {scalar("json_extract(user_attributes, '$.moengage_user_id')")} as moengage_user_id,
-        {not_held("event", {
-            column: f"{column} is not null" for column in ["event_uuid", *_COLUMNS]
-        })} as extra
+        *,
+        {_ANONYMOUS_ID} as moe_anonymous_id,
+        {_MOENGAGE_USER_ID} as moengage_user_id,
+        {_EXTRA} as extra
     from typed
 """
 
