@@ -39,6 +39,9 @@ SINGLE_ROLES = (
     "respelt",
     # Two user ids that differ only in case, both listed: two persons, one key (ID-17, ID-18).
     "spelt_twice",
+    # Gets another CleverTap_Identity between step 1 and step 2: rekeyed where the sync maps that
+    # property, unchanged where it does not (ID-16, ID-23).
+    "reidentified",
     # One user id composed and decomposed: two users for Amplitude, one person here (ID-3, ID-12).
     "decomposed",
 )
@@ -138,11 +141,12 @@ class Cast:
 
     def _clevertap(self, number: int, role: str) -> tuple[tuple[int, str], ...]:
         """Some known people have an identity of CleverTap's own; a few of those get another one."""
+        first, second = (1, f"CT-{number:06d}"), (2, f"CT-{number:06d}-b")
+        if role == "reidentified":
+            return (first, second)
         if role != "known" or not chance(6, self.seed, number, 71):
             return ()
-        first = (1, f"CT-{number:06d}")
-        again = noise(self.seed, number, 72) % 4 == 0
-        return (first, (2, f"CT-{number:06d}-b")) if again else (first,)
+        return (first, second) if noise(self.seed, number, 72) % 4 == 0 else (first,)
 
 
 def _roles(people_count: int) -> list[str]:

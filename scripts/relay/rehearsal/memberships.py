@@ -83,7 +83,7 @@ def _singles(cast: Cast) -> tuple[tuple[Member, ...], tuple[Member, Member]]:
         *_of_devices(
             cast, [cast.one(role) for role in ("unfit_device", "absent", "absent_until_step_2")]
         ),
-        *_of_users(cast, [cast.one("absent_known"), twice, composed]),
+        *_of_users(cast, [cast.one("absent_known"), cast.one("reidentified"), twice, composed]),
         Member(twice, user_id=cast.second_user_id(twice)),
         Member(composed, user_id=cast.second_user_id(composed)),
     )

@@ -53,7 +53,7 @@ def visits(cast: Cast, events_per_person: int, carts: Sequence[Collection[int]])
         Person by person. Each device is visited before step 1 (unless its story begins later), so
         that Amplitude knows it when a cohort lists it, and on the day of its sign-in.
     """
-    size = max(1, min(5, events_per_person))
+    size = max(1, min(5, events_per_person), min(20, events_per_person // 8))
     for number in range(len(cast.people)):
         stays = _stays(cast, number)
         counter = 0
@@ -85,6 +85,8 @@ def _stays(cast: Cast, number: int) -> list[_Stay]:
             return [_Stay(first, None)]
         case "respelt" | "spelt_twice" | "decomposed":
             return [_Stay(first, user), _Stay(second, cast.second_user_id(number))]
+        case "reidentified":
+            return [_Stay(first, user), _Stay(first, user, first_day=between_steps)]
         case "becomes_known":
             return [_Stay(first, user, sign_in_day=between_steps)]
         case "merged_before":

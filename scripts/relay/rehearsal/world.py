@@ -170,20 +170,29 @@ class Moment:
             (start of the hour of `server_upload_time`, its rows as dicts of 55 keys). A re-exported
             row is there twice, its double at the end of the hour.
         """
-        world = self._world
-        since_ms = 0 if since is None else to_ms(since)
-        for hour_ms, arrivals in hourly_arrivals(
-            world.script, AmplitudeIds(world.script.seed), until=self.now
-        ):
-            if hour_ms >= since_ms:
-                rows = [(arrival.copies, world.row_writer.row(arrival)) for arrival in arrivals]
-                doubles = [row for copies, row in rows if copies > 1]
-                yield at_ms(hour_ms), [row for _, row in rows] + doubles
+        for hour, rows in self._rows(since):
+            made = list(rows)
+            doubles = [row for copies, row in made if copies > 1]
+            yield hour, [row for _, row in made] + doubles
 
     def hours(self, since: datetime | None = None) -> Iterator[ExportHour]:
-        """The same as lines, ready for `archives.export_archive`."""
-        for hour, rows in self.events(since):
-            yield ExportHour(self._world.project, hour, [row_line(row) for row in rows])
+        """The same as lines, ready for `archives.export_archive`; no more than them is held."""
+        for hour, rows in self._rows(since):
+            lines, doubles = [], []
+            for copies, row in rows:
+                lines.append(row_line(row))
+                doubles += lines[-1:] * (copies - 1)
+            yield ExportHour(self._world.project, hour, lines + doubles)
+
+    def _rows(
+        self, since: datetime | None
+    ) -> Iterator[tuple[datetime, Iterator[tuple[int, dict[str, Any]]]]]:
+        """Hour by hour (how often it is exported, row), each row made when it is asked for."""
+        script, row_of = self._world.script, self._world.row_writer.row
+        since_ms = 0 if since is None else to_ms(since)
+        for hour_ms, arrivals in hourly_arrivals(script, AmplitudeIds(script.seed), until=self.now):
+            if hour_ms >= since_ms:
+                yield at_ms(hour_ms), ((each.copies, row_of(each)) for each in arrivals)
 
     def archive(self, first: datetime, last: datetime) -> bytes:
         """What the Export API answers for a range of hours, both included; empty for a 404."""

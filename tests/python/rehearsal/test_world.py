@@ -157,14 +157,19 @@ def test_the_cart_cohort_shows_every_reason(world: World) -> None:
     assert {"unknown_user", "anonymous_only", "no_identifier"} <= details
 
 
-def test_a_clevertap_identity_is_a_key_where_the_sync_asks_for_it() -> None:
-    world = World(people=800)
-    cohort_id, sources = "k7w2m9xq", ("CleverTap_Identity", "user_id")
+def test_a_clevertap_identity_is_a_key_where_the_sync_asks_for_it(world: World) -> None:
+    cohort_id, sources = "1638361188", ("CleverTap_Identity", "user_id")
     plain = world.at(1).truth(cohort_id).keys
     mapped = world.at(1).truth(cohort_id, sources).keys
-    own = {value for value in mapped.values() if value.startswith("CT-")}
-    assert own
+    assert any(value.startswith("CT-") for value in mapped.values())
     assert len(plain) == len(mapped)
+    person = next(one.number for one in world.script.people if one.role == "reidentified")
+    old, new = f"ct-{person:06d}", f"ct-{person:06d}-b"
+    diff = world.at(2).diff(cohort_id, sources)
+    assert (old, "rekeyed") in {(one.key.match_key, one.reason) for one in diff.removed}
+    assert (new, "rekeyed") in {(one.key.match_key, one.reason) for one in diff.added}
+    unmapped = world.at(2).diff(cohort_id)
+    assert not {old, new} & {one.key.match_key for one in (*unmapped.added, *unmapped.removed)}
 
 
 def test_a_world_that_is_too_small_is_refused() -> None:
