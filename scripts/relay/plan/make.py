@@ -20,6 +20,10 @@ from relay.plan.seal import changes_hash_of, finish_plan, seal_sync, sealing_fol
 from relay.settings import Settings
 
 
+# What an undo makes other than a plan: nothing before the cohorts looks at it.
+_ONLY_CHANGES = ("--select", "cohorts__undone_changes+")
+
+
 @dataclass(frozen=True)
 class PlanRequest:
     """What was asked of `relay plan`.
@@ -94,10 +98,11 @@ def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
     undone = read_plan(settings.home, plan_id)
     names = tuple(sync.name for sync in undone.syncs if undone.file(sync.name, "rows"))
     undoing = settings.for_run(undoes=plan_id)
-    build(undoing)
+    build(settings.for_run())
+    build(undoing, _ONLY_CHANGES)
     with warehouse.connect(undoing) as connection:
         outcome = _seal_what_is_due(connection, undoing, PlanRequest(syncs=names, force=True))
-    build(settings.for_run(), ["--select", "stg_relay__settings+"])
+    build(settings.for_run(), _ONLY_CHANGES)
     return outcome
 
 
