@@ -86,7 +86,7 @@ def stamp(moment: datetime) -> str:
 
 def as_line(row: Mapping[str, Any]) -> bytes:
     """One row as a line of an export member."""
-    return _ENCODER.encode(row).encode() + b"\n"
+    return _ENCODER.encode(row).encode("utf-8", "replace") + b"\n"
 
 
 def completed(event: Mapping[str, Any], project: str) -> dict[str, Any]:
