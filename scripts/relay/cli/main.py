@@ -3,7 +3,7 @@
 import click
 
 from relay import __version__
-from relay.cli import look, plan
+from relay.cli import emulate, look, plan
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -14,6 +14,7 @@ def relay() -> None:
 
 plan.register(relay)
 look.register(relay)
+emulate.register(relay)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ tells the emulators' time; `PUT {"now": "2026-03-02T12:00:00Z", "frozen": true}`
 {"advance_seconds": 3600}` moves it.
 """
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,8 @@ def control_routes(vendor: "Vendor") -> list[Route]:
     """The three paths, over one vendor."""
 
     async def state(request: Request) -> Response:
-        document = await run_in_threadpool(vendor.state)
-        only = request.query_params.get("only")
-        if only is not None:
-            wanted = only.split(",")
-            document = {name: value for name, value in document.items() if name in wanted}
-        return JSONResponse(document)
+        body = await run_in_threadpool(_state, vendor, request.query_params.get("only"))
+        return Response(body, media_type="application/json")
 
     async def faults(request: Request) -> Response:
         try:
@@ -66,6 +63,14 @@ def control_routes(vendor: "Vendor") -> list[Route]:
         "/_clock": (clock, ["GET", "PUT", "POST"]),
     }
     return [Route(path, endpoint, methods=methods) for path, (endpoint, methods) in paths.items()]
+
+
+def _state(vendor: "Vendor", only: str | None) -> bytes:
+    document = vendor.state()
+    if only is not None:
+        wanted = only.split(",")
+        document = {name: value for name, value in document.items() if name in wanted}
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _set_clock(vendor: "Vendor", document: dict[str, Any]) -> None:

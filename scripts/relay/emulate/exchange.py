@@ -17,6 +17,22 @@ from starlette.types import Scope
 JSON = "application/json"
 
 
+def read_json(body: bytes) -> Any:
+    """The JSON document of a body, strictly: UTF-8, no NaN or Infinity, not nested without end.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
 class Call:
     """One request, read to its end.
 
@@ -95,7 +111,8 @@ class Answer:
         headers: Mapping[str, str] | None = None,
     ) -> "Answer":
         """A JSON answer, compact, non-ASCII text as it is."""
-        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        body = text.encode("utf-8", "replace")  # half a surrogate pair cannot be written
         return cls(status, body, content_type, tuple((headers or {}).items()))
 
     @classmethod

@@ -52,7 +52,7 @@ class Emulators:
             settings = load_settings(home, environ=emulators.environ)
 
     Args:
-        clock: The vendors' time, or the moment it starts from; the machine's time by default.
+        clock: The vendors' time, or the moment it runs on from; the machine's time by default.
         ports: Ports by origin (`amplitude`, `amplitude_ingest`, `clevertap`, `moengage`, `lytics`,
             `lytics_bulk`, `files`); free ones by default.
         keys: Credentials to accept instead of the made-up ones, by environment variable.
@@ -61,6 +61,8 @@ class Emulators:
 
     Attributes:
         environ: The environment variables that send Cohort Relay to these emulators.
+        project: Id of the Amplitude project that the keys open.
+        urls: Scheme and authority by origin.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Emulators:
         lytics: LyticsSwitches | None = None,
     ) -> None:
         self.clock = clock if isinstance(clock, Clock) else Clock(clock)
+        self.project = project
         known = KEYS | dict(keys or {})
         self.files = Files(self.clock)
         self.amplitude = Amplitude(

@@ -1,6 +1,7 @@
 """What all emulated vendors share: routes, limits of requests in flight, faults, log and state."""
 
 import asyncio
+import inspect
 import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Iterator, Mapping
@@ -11,6 +12,7 @@ from re import Pattern
 from typing import Any, ClassVar, Protocol, cast
 
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.routing import Mount, compile_path
 from starlette.types import Receive, Scope, Send
 
@@ -53,6 +55,7 @@ class Vendor:
         self.requests: Counter[str] = Counter()
         self.latency_seconds = 0.0
         self.keep_bodies = False
+        self._answered = 0
         self._log: deque[Exchange] = deque(maxlen=LOG_LINES)
         self._in_flight: Counter[str] = Counter()
         self._most_in_flight: Counter[str] = Counter()
@@ -129,9 +132,10 @@ class Vendor:
     def note(self, call: Call, route: str, status: int | None, faults: list[Fault]) -> None:
         """Add a line to the log."""
         with self.lock:
+            self._answered += 1
             self._log.append(
                 Exchange(
-                    number=self.requests.total(),
+                    number=self._answered,
                     at=self.clock.now(),
                     route=route,
                     method=call.method,
@@ -146,7 +150,7 @@ class Vendor:
 
     async def carry_out(self, route: Route, call: Call) -> Answer:
         """Let the route answer."""
-        if asyncio.iscoroutinefunction(route.handle):
+        if inspect.iscoroutinefunction(route.handle):
             return await cast(Awaitable[Answer], route.handle(call))
         with self.lock:
             return cast(Answer, route.handle(call))
@@ -173,13 +177,16 @@ class Origin:
         routes, parameters = self._find(scope["path"])
         call = Call(scope, parameters)
         route = next((one for one in routes if one.method == call.method), None)
-        if route is None:
-            call.body = await _read(receive)
-            answer = self.vendor.error(405 if routes else 404, call)
-            self.vendor.note(call, "unknown", answer.status, [])
-            await _send(answer, send)
-            return
-        await self._serve(route, call, scope, receive, send)
+        try:
+            if route is None:
+                call.body = await _read(receive)
+                answer = self.vendor.error(405 if routes else 404, call)
+                self.vendor.note(call, "unknown", answer.status, [])
+                await _send(answer, send)
+            else:
+                await self._serve(route, call, scope, receive, send)
+        except ClientDisconnect:
+            self.vendor.note(call, "cut off" if route is None else route.name, None, [])
 
     def _find(self, path: str) -> tuple[list[Route], Mapping[str, str]]:
         exact = self._exact.get(path)
@@ -237,7 +244,7 @@ class Origin:
         if fatal is None:
             return await self.vendor.carry_out(route, call)
         if fatal.stored:
-            await self.vendor.carry_out(route, call)
+            _discard(await self.vendor.carry_out(route, call))
         if fatal.kind == "status":
             return self.vendor.error(fatal.status, call)
         if fatal.kind == "html":
@@ -247,15 +254,20 @@ class Origin:
 
 
 async def _read(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        return body
-    pieces = [body]
-    while message.get("more_body", False):
+    """The whole body.
+
+    Raises:
+        ClientDisconnect: The client went away before its end; nothing of it may be carried out.
+    """
+    pieces: list[bytes] = []
+    more = True
+    while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         pieces.append(message.get("body", b""))
-    return b"".join(pieces)
+        more = message.get("more_body", False)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _reset(connection: Connection, receive: Receive) -> None:
@@ -301,11 +313,16 @@ async def _send_file(path: Path, send: Send) -> None:
         path.unlink(missing_ok=True)
 
 
+def _discard(answer: Answer) -> None:
+    if answer.file is not None:
+        answer.file.unlink(missing_ok=True)
+
+
 def _in_memory(answer: Answer) -> Answer:
     if answer.file is None:
         return answer
     body = answer.file.read_bytes()
-    answer.file.unlink(missing_ok=True)
+    _discard(answer)
     return replace(answer, body=body, file=None)
 
 

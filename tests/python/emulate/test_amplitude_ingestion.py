@@ -117,6 +117,7 @@ def test_errors_name_the_first_event_or_all(api: Api, emulators: Emulators) -> N
 
 def test_short_ids_have_a_bound_that_can_be_lowered(api: Api, emulators: Emulators) -> None:
     assert api.http(event("ada"), options={"min_id_length": 3}).status_code == 200
+    assert api.http(event(), options={"min_id_length": "3"}).status_code == 400
     assert api.batch(event("bob", "device-1")).json()["error"] == (
         "Invalid id length for user_id or device_id"
     )

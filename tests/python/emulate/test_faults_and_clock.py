@@ -1,3 +1,4 @@
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -150,3 +151,38 @@ def test_the_log_tells_credentials_and_keeps_bodies_on_demand(
     assert upload.body.startswith(b'{"d":')
     assert (upload.authorization, nowhere.authorization) == (False, True)
     assert (nowhere.route, nowhere.status) == ("unknown", 404)
+
+
+def test_a_request_that_breaks_off_is_not_carried_out(
+    emulators: Emulators, api: Api, client: httpx.Client
+) -> None:
+    body = b"amplitude_id,city\n1,Sofia\n2,Pune\n"
+    head = (
+        "POST /collect/bulk/amplitude_cohorts HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: {emulators.environ['LYTICS_API_TOKEN']}\r\n"
+        f"Content-Type: application/csv\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    port = int(emulators.urls["lytics_bulk"].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(head.encode() + body[:-1])
+    deadline = time.monotonic() + 5
+    while not emulators.lytics.log:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert (emulators.lytics.log[0].route, emulators.lytics.log[0].status) == ("bulk", None)
+    assert emulators.lytics.state()["rows"] == {}
+
+
+def test_only_json_is_json(api: Api, client: httpx.Client) -> None:
+    kind = {"content-type": "application/json"}
+    text = '{"d": [{"type": "profile", "identity": "A", "profileData": {"x": %s}}]}'
+    bodies: dict[str | bytes, int] = {
+        text % "NaN": 400,
+        text % ("[" * 100_000): 400,
+        (text % "1").encode("utf-16"): 400,
+        text % r'"\ud800"': 200,
+    }
+    for body, status in bodies.items():
+        answer = client.post(api.url + "/1/upload", content=body, headers=api.headers | kind)
+        assert answer.status_code == status, body[:60]
+    assert client.get(api.url + "/_state").status_code == 200

@@ -156,11 +156,13 @@ def is_invalid_id(text: str, name: str) -> bool:
 
 def depth(value: Any) -> int:
     """How deep objects and lists are nested; a flat object is 1."""
-    if isinstance(value, dict):
-        return 1 + max((depth(inner) for inner in value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max((depth(inner) for inner in value), default=0)
-    return 0
+    level, found = [value], 0
+    while level := [one for one in level if isinstance(one, (dict, list))]:
+        found += 1
+        level = [
+            one for held in level for one in (held.values() if isinstance(held, dict) else held)
+        ]
+    return found
 
 
 def cut(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """Amplitude's Identify API: a form in, plain text out."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from email import message_from_bytes
@@ -14,7 +13,7 @@ from relay.emulate.amplitude.ingest import SHORTEST_ID
 from relay.emulate.amplitude.organisation import Organisation, apply_operators, operators
 from relay.emulate.amplitude.switches import AmplitudeSwitches
 from relay.emulate.clock import Clock
-from relay.emulate.exchange import Answer, Call
+from relay.emulate.exchange import Answer, Call, read_json
 
 TEXT = "text/html;charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
@@ -51,7 +50,7 @@ class Identify:
         if api_key not in self._projects:
             return plain("invalid_api_key", 400)
         try:
-            document = json.loads(text)
+            document = read_json(text.encode())
         except ValueError:
             return plain("missing_event", 400)
         identifications = document if isinstance(document, list) else [document]

@@ -20,7 +20,7 @@ from relay.emulate.amplitude.organisation import Organisation, apply_operators, 
 from relay.emulate.amplitude.rows import as_line
 from relay.emulate.amplitude.switches import AmplitudeSwitches
 from relay.emulate.clock import Clock
-from relay.emulate.exchange import Answer, Call
+from relay.emulate.exchange import Answer, Call, read_json
 
 Api = Literal["http", "batch"]
 
@@ -141,7 +141,7 @@ class Ingestion:
         if not call.body:
             return refusal(400, "Missing request body")
         try:
-            document = json.loads(call.body)
+            document = read_json(call.body)
         except ValueError:
             document = None
         if not isinstance(document, dict) or call.content_type != "application/json":
@@ -155,6 +155,8 @@ class Ingestion:
         if not isinstance(events, list):
             return refusal(400, "Invalid event JSON")
         options = document.get("options") or {}
+        if not isinstance(options, dict) or type(options.get("min_id_length", 1)) is not int:
+            return refusal(400, ERRORS[INVALID])
         uploaded = document.get("client_upload_time")
         moment = None
         if isinstance(uploaded, str):

@@ -145,7 +145,8 @@ def _apply(held: dict[str, Any], operator: str, name: str, value: Any) -> None:
         held.pop(name, None)
     elif operator == "$add":
         before = held.get(name, 0)
-        held[name] = (before if isinstance(before, (int, float)) else 0) + value
+        if type(value) in (int, float):
+            held[name] = value + (before if type(before) in (int, float) else 0)
     else:
         held[name] = _list_operation(_as_list(held.get(name)), operator, _as_list(value))
 

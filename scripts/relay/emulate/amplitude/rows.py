@@ -67,6 +67,7 @@ UNSET: dict[str, Any] = {
     "version_name": None,
 }
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 _UPLOAD_HOUR = re.compile(rb'"server_upload_time"\s*:\s*"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):')
 _HOUR_NAME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[T _](\d\d?)")
 _TIMES = (
@@ -85,7 +86,7 @@ def stamp(moment: datetime) -> str:
 
 def as_line(row: Mapping[str, Any]) -> bytes:
     """One row as a line of an export member."""
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(row).encode("utf-8", "replace") + b"\n"
 
 
 def completed(event: Mapping[str, Any], project: str) -> dict[str, Any]:

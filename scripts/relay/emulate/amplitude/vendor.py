@@ -307,5 +307,6 @@ class Amplitude(Vendor):
         if auth[1] != secret_key:
             return self.refuse(403, "Invalid API/Secret Key combination")
         if call.crowded:
-            return self.refuse(429, "Exceeded 5 concurrent requests per project")
+            limit = self.switches.rest_in_flight
+            return self.refuse(429, f"Exceeded {limit} concurrent requests per project")
         return project

@@ -2,13 +2,12 @@
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from relay.emulate.clevertap.profiles import Key, Memory
 from relay.emulate.clevertap.switches import ClevertapSwitches
-from relay.emulate.exchange import Answer, Call, Refuse
+from relay.emulate.exchange import Answer, Call, Refuse, read_json
 from relay.emulate.files import Files
 
 TYPES = {"i": "identity", "g": "object_id"}
@@ -64,7 +63,7 @@ class CustomLists:
         `replace` a name that exists is refused (UNVERIFIED as well).
         """
         try:
-            document = json.loads(call.body)
+            document = read_json(call.body)
         except ValueError:
             return refuse(400, "Malformed request")
         if not isinstance(document, dict) or not all(

@@ -14,7 +14,7 @@ from relay.emulate.clevertap.profiles import Memory
 from relay.emulate.clevertap.records import same_event
 from relay.emulate.clevertap.switches import ClevertapSwitches
 from relay.emulate.clock import Clock
-from relay.emulate.exchange import Answer, Call, Refuse
+from relay.emulate.exchange import Answer, Call, Refuse, read_json
 
 PAGE_MULTIPLE = 23
 LARGEST_PAGE = 5_000
@@ -97,7 +97,7 @@ class EventsApi:
         if call.parameter("cursor") is not None:
             return self.page(call)
         try:
-            document = json.loads(call.body)
+            document = read_json(call.body)
         except ValueError:
             return refuse(400, "Malformed request")
         asked = _asked(document)

@@ -188,7 +188,8 @@ def doubts(record: Mapping[str, Any]) -> list[str]:
     kind = record["type"]
     known = _TOKEN_KEYS if kind == "token" else _KNOWN
     found = [f"unknown key {key}" for key in record if key not in known]
-    found += _doubts_of_name(record.get("evtName", ""))
+    if kind == "event":
+        found += _doubts_of_name(record["evtName"])
     data = record.get("evtData") or record.get("profileData") or {}
     for key, value in data.items():
         found += _doubts_of_key(key, kind)

@@ -1,6 +1,5 @@
 """CleverTap as one vendor: one account, its uploads and custom lists, and what they amount to."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from relay.emulate.clevertap.profiles import KEY_TYPES, Key, Membership, Memory,
 from relay.emulate.clevertap.records import IDENTITY_KEYS, doubts, verdict
 from relay.emulate.clevertap.switches import ClevertapSwitches
 from relay.emulate.clock import Clock
-from relay.emulate.exchange import Answer, Call, Handler, Route
+from relay.emulate.exchange import Answer, Call, Handler, Route, read_json
 from relay.emulate.files import Files
 from relay.emulate.vendor import Vendor
 
@@ -217,7 +216,7 @@ class Clevertap(Vendor):
         if call.content_type != "application/json":
             return self.refuse(400, "Malformed request")
         try:
-            document = json.loads(call.body)
+            document = read_json(call.body)
         except ValueError:
             return self.refuse(400, "Malformed request")
         records = document.get("d") if isinstance(document, dict) else None

@@ -2,10 +2,11 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from relay.emulate.exchange import read_json
 
 DELIMITERS = {"t": "\t", "tab": "\t", "|": "|", ",": ","}
 
@@ -80,7 +81,7 @@ def json_lines(body: bytes) -> Rows:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = read_json(line)
         except ValueError:
             yield BadRow(f"line {number}", "invalid JSON")
             continue
@@ -89,7 +90,7 @@ def json_lines(body: bytes) -> Rows:
 
 def _document(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return read_json(body)
     except ValueError as error:
         raise UnreadableError("invalid JSON") from error
 

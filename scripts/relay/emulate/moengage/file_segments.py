@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from relay.emulate.clock import Clock
-from relay.emulate.exchange import Answer, Call
+from relay.emulate.exchange import Answer, Call, read_json
 from relay.emulate.moengage.switches import MoengageSwitches
 from relay.emulate.moengage.users import Users
 from relay.emulate.windows import Window
@@ -105,7 +104,7 @@ class FileSegments:
 
     def _document(self, call: Call, required: tuple[str, ...]) -> dict[str, Any] | Answer:
         try:
-            document = json.loads(call.body)
+            document = read_json(call.body)
         except ValueError:
             document = None
         if not isinstance(document, dict):

@@ -1,13 +1,12 @@
 """MoEngage as one vendor: one workspace with its users, events and segments."""
 
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from relay.emulate.clock import Clock
-from relay.emulate.exchange import Answer, Call, Handler, Route
+from relay.emulate.exchange import Answer, Call, Handler, Route, read_json
 from relay.emulate.moengage import cohorts, users
 from relay.emulate.moengage.file_segments import FileSegments, refusal
 from relay.emulate.moengage.switches import MoengageSwitches
@@ -158,7 +157,7 @@ class Moengage(Vendor):
                 text = f"Payload can not exceed {limit // 1000}KB"
                 return fail(413, "", text, "Payload too large")
             try:
-                document = json.loads(call.body)
+                document = read_json(call.body)
             except ValueError:
                 text = (
                     "Could not decode the request body. "
