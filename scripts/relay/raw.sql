@@ -296,6 +296,9 @@ create table if not exists raw.moengage_files (
     loaded_at timestamp not null
 );
 
+-- One row per day of the webhook whose bodies are all loaded, and to which none comes any more.
+create table if not exists raw.moengage_days ("day" date not null);
+
 -- One row per event of CleverTap. There is no id in an event: `event_key` is a hash of its name, its
 -- user, its `ts` and its properties, and `occurrence` counts the equal ones of one file. `ts` is
 -- `yyyymmddHHMMSS` in the project's zone, which is `time_zone`. `origin` is `file`, or `api` while

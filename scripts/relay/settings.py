@@ -129,6 +129,9 @@ class Environment(BaseSettings):
     moengage_api_key: SecretStr | None = None
     moengage_data_center: Annotated[str, _one_of(MOENGAGE_HOSTS)] | None = None
     moengage_api_url: Host | None = None
+    moengage_streams_user: str | None = None
+    moengage_streams_password: SecretStr | None = None
+    moengage_streams_header: SecretStr | None = None
     lytics_api_token: SecretStr | None = None
     lytics_api_url: Host | None = None
     lytics_bulk_url: Host | None = None

@@ -16,10 +16,10 @@ from duckdb import DuckDBPyConnection
 from relay.load.clevertap_rows import batches_of_rows, read_rows
 from relay.load.json_values import identifier, json_object, not_held, scalar
 from relay.load.lines import opened
-from relay.load.moengage_events import FileCounts
 from relay.load.rejected import REJECTED_LINES, keep_rejected_lines, start_rejected_lines
+from relay.load.result import LoadResult
 
-SOURCE = "clevertap"
+SOURCE = "clevertap_events"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Load:
 
 def load_clevertap_file(
     connection: DuckDBPyConnection, path: Path, *, source_file: str, load: Load
-) -> FileCounts:
+) -> LoadResult:
     """Store the events of one export file that are not stored yet. The caller holds a transaction.
 
     Args:
@@ -51,7 +51,7 @@ def load_clevertap_file(
         load: Of this load; its `origin` is `file`.
 
     Returns:
-        The counts. A row that cannot be read, or has no event name, is rejected: it is kept in
+        Its counts. A row that cannot be read, or has no event name, is rejected: it is kept in
         `raw.rejected_rows` with its bytes, and the rest of the file is stored. An event whose `ts`
         cannot be read is stored without.
 
@@ -77,7 +77,14 @@ def load_clevertap_file(
         load_id=load.load_id,
         loaded_at=load.loaded_at,
     )
-    return FileCounts(events + rejected, new, events - new, rejected)
+    return LoadResult(
+        SOURCE,
+        files=(source_file,),
+        rows=events + rejected,
+        loaded=new,
+        duplicates=events - new,
+        rejected=rejected,
+    )
 
 
 def start_counting(connection: DuckDBPyConnection) -> None:

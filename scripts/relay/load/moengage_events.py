@@ -8,7 +8,6 @@ batch up to three times) or that comes by both ways is known by its `event_uuid`
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -19,8 +18,9 @@ from duckdb import DuckDBPyConnection
 from relay.load.json_values import epoch_seconds, identifier, json_object, not_held, scalar
 from relay.load.lines import LINE_BYTES, Line, batches_of, opened, read_lines
 from relay.load.rejected import REJECTED_LINES, keep_rejected_lines, start_rejected_lines
+from relay.load.result import LoadResult
 
-SOURCE = "moengage"
+SOURCE = "moengage_events"
 # MoEngage's own warehouse tables hold an event_uuid in 256 characters.
 LONGEST_UUID = 256
 
@@ -41,16 +41,6 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class FileCounts:
-    """What became of one file: `rows` is the sum of the others; a rejected line counts as a row."""
-
-    rows: int
-    loaded: int
-    duplicates: int
-    rejected: int
-
-
 def load_moengage_file(
     connection: DuckDBPyConnection,
     path: Path,
@@ -58,7 +48,7 @@ def load_moengage_file(
     source_file: str,
     load_id: int,
     loaded_at: datetime,
-) -> FileCounts:
+) -> LoadResult:
     """Store the events of one file that are not stored yet. The caller holds a transaction.
 
     Args:
@@ -69,7 +59,7 @@ def load_moengage_file(
         loaded_at: When it is loaded, UTC, with a time zone.
 
     Returns:
-        The counts. A line that cannot be read, and an event without `event_uuid`, is rejected: it
+        Its counts. A line that cannot be read, and an event without `event_uuid`, is rejected: it
         is kept in `raw.rejected_rows` with its bytes, and the rest of the file is stored. An event
         whose `event_time` cannot be read is stored without.
 
@@ -89,13 +79,20 @@ def load_moengage_file(
     rejected = keep_rejected_lines(
         connection, SOURCE, source_file=source_file, load_id=load_id, loaded_at=loaded_at
     )
-    counts = FileCounts(loaded + duplicates + rejected, loaded, duplicates, rejected)
+    result = LoadResult(
+        SOURCE,
+        files=(source_file,),
+        rows=loaded + duplicates + rejected,
+        loaded=loaded,
+        duplicates=duplicates,
+        rejected=rejected,
+    )
     connection.execute("delete from raw.moengage_files where source_file = ?", [source_file])
     connection.execute(
         "insert into raw.moengage_files values (?, ?, ?, ?, ?, ?, ?)",
-        [source_file, counts.rows, loaded, duplicates, rejected, load_id, _naive(loaded_at)],
+        [source_file, result.rows, loaded, duplicates, rejected, load_id, _naive(loaded_at)],
     )
-    return counts
+    return result
 
 
 def _naive(instant: datetime) -> str:

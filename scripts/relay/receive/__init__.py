@@ -1,0 +1,1 @@
+"""Receivers: what a vendor pushes is authenticated, landed, and only then acknowledged."""
