@@ -59,14 +59,17 @@ in_order as (
 
 ),
 
--- What a line says: the request is settled, or may have been stored without us knowing.
+-- A line lists rows in doubt (of them some are known to be pending still); where it settles nothing
+-- and lists nothing, it speaks of all rows that were not refused (scripts/relay/apply/state.py).
 judged as (
 
     select
         *,
+        coalesce(unknown_positions, []) as listed,
         kind in ('confirmed', 'adopted')
         or (kind = 'resolved' and decision = 'delivered')
         or (kind = 'answered' and outcome in ('delivered', 'rejected')) as is_settling,
+        -- What was sent and not answered, or answered so that nobody knows, may be stored.
         (kind = 'sending' and next_kind is distinct from 'answered')
         or (kind = 'answered' and outcome = 'unknown') as is_doubtful
     from in_order
@@ -80,24 +83,28 @@ summed as (
         sync_name,
         request,
         max(seq) as last_seq,
-        arg_max(kind, seq) as last_kind,
-        arg_max(outcome, seq) as last_outcome,
-        arg_max(decision, seq) as last_decision,
-        arg_max(written_at, seq) as last_at,
-        min(written_at) filter (where kind = 'sending') as attempted_at,
-        count(*) filter (where kind = 'sending') as attempts_count,
-        arg_max(http_status, seq) as http_status,
-        max(seq) filter (where is_doubtful) as doubt_seq,
-        max(seq) filter (where is_settling) as settled_seq,
         arg_max(
             {
-                'is_rejected': kind = 'answered' and outcome = 'rejected',
-                'rejected': rejected,
-                'unknown_positions': unknown_positions,
+                'is_settling': is_settling,
+                'refuses_all': kind = 'answered' and outcome = 'rejected',
+                'is_pending': coalesce(outcome = 'not_processed', false)
+                or coalesce(decision = 'resend', false),
+                'listed': listed,
+                'pending': pending_positions,
+                'rejected': coalesce(rejected, []),
                 'written_at': written_at
             },
             seq
-        ) filter (where is_settling) as settled
+        ) as last_line,
+        arg_min(
+            { 'seq': seq, 'listed': listed, 'written_at': written_at }, seq
+        ) filter (where is_settling) as first_settled,
+        list({ 'seq': seq, 'listed': listed } order by seq) filter (
+            where is_doubtful or (kind = 'answered' and outcome = 'delivered' and listed != [])
+        ) as doubts,
+        min(written_at) filter (where kind = 'sending') as attempted_at,
+        count(*) filter (where kind = 'sending') as attempts_count,
+        arg_max(http_status, seq) as http_status
     from judged
     group by plan_id, sync_name, request
 
@@ -108,18 +115,10 @@ select
     sync_name,
     request,
     last_seq,
-    doubt_seq,
-    settled_seq,
-    coalesce(settled_seq, 0) > coalesce(doubt_seq, 0) as is_settled,
-    coalesce(doubt_seq, 0) > coalesce(settled_seq, 0) as is_in_doubt,
-    (last_kind = 'resolved' and last_decision = 'resend')
-    or (last_kind = 'answered' and last_outcome = 'not_processed') as is_pending,
-    coalesce(settled.is_rejected, false) as is_rejected,
-    settled.rejected,
-    settled.unknown_positions,
+    last_line,
+    first_settled,
+    doubts,
     http_status,
     attempts_count,
-    attempted_at,
-    settled.written_at as settled_at,
-    last_at
+    attempted_at
 from summed

@@ -39,17 +39,13 @@ joined as (
         plan_syncs.is_latest_of_sync,
         plan_syncs.created_at,
         requests.last_seq,
-        requests.settled_seq,
-        requests.doubt_seq,
-        requests.is_settled,
-        requests.is_in_doubt,
-        requests.is_pending,
-        requests.is_rejected,
-        requests.unknown_positions,
+        requests.last_line,
+        requests.first_settled,
+        requests.doubts,
         requests.attempted_at,
-        requests.settled_at,
+        -- A refusal without a position is of the whole request.
         list_filter(
-            requests.rejected,
+            requests.last_line.rejected,  -- noqa: RF01
             lambda one: coalesce(
                 struct_extract(one, 'position'), plan_rows.row_position  -- noqa: RF02
             ) = plan_rows.row_position
@@ -62,6 +58,50 @@ joined as (
             plan_rows.plan_id = requests.plan_id
             and plan_rows.sync_name = requests.sync_name
             and plan_rows.request = requests.request
+
+),
+
+-- The last line of a request tells everything about its rows.
+told as (
+
+    select
+        *,
+        last_seq is not null and (last_line.refuses_all or rejection is not null) as is_rejected,
+        coalesce(
+            list_contains(last_line.listed, row_position)
+            or (last_line.listed = [] and not last_line.is_settling),
+            true
+        ) as is_open,
+        coalesce(
+            last_line.is_pending or list_contains(last_line.pending, row_position), true
+        ) as is_pending,
+        list_max(list_transform(
+            list_filter(
+                doubts,
+                lambda doubt: struct_extract(doubt, 'listed') = []  -- noqa: RF02
+                or list_contains(struct_extract(doubt, 'listed'), row_position)  -- noqa: RF02
+            ),
+            lambda doubt: struct_extract(doubt, 'seq')  -- noqa: RF02
+        )) as last_doubt_seq
+    from joined
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            when is_rejected then 'rejected'
+            when not is_open then 'delivered'
+            when not is_pending then 'unknown'
+            when not is_latest_of_sync then 'superseded'
+            when sync_state = 'held' and last_seq is null then 'held'
+            else 'pending'
+        end as outcome,
+        -- Delivered with the first answer that settled it, whatever became of its neighbours later.
+        coalesce(list_contains(first_settled.listed, row_position), true) as settled_later
+    from told
 
 )
 
@@ -90,28 +130,22 @@ select
     anchors,
 
     -- what came of it
-    case
-        when is_settled and (is_rejected or rejection is not null) then 'rejected'
-        when is_settled and list_contains(unknown_positions, row_position) then 'unknown'
-        when is_settled then 'delivered'
-        when is_in_doubt and not is_pending then 'unknown'
-        when not is_latest_of_sync then 'superseded'
-        when sync_state = 'held' and last_seq is null then 'held'
-        else 'pending'
-    end as outcome,
+    outcome,
     rejection.code as rejection_code,
     rejection.text as rejection_text,
     last_seq,
-    settled_seq,
-    -- Whether the row may be stored without our knowing: a later refusal does not answer that.
     case
-        when is_settled and list_contains(unknown_positions, row_position) then settled_seq
-        when is_settled and not is_rejected and rejection is null then null
-        else doubt_seq
-    end as doubt_seq,
+        when outcome in ('delivered', 'rejected')
+            then if(settled_later, last_seq, first_settled.seq)
+    end as settled_seq,
+    -- Whether the row may be stored without our knowing: a later refusal does not answer that.
+    if(outcome = 'delivered', null, last_doubt_seq) as doubt_seq,
 
     -- times
     created_at as planned_at,
     attempted_at,
-    settled_at
-from joined
+    case
+        when outcome in ('delivered', 'rejected')
+            then if(settled_later, last_line.written_at, first_settled.written_at)
+    end as settled_at
+from judged

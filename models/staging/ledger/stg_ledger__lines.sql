@@ -24,6 +24,9 @@ renamed as (
         rejected,
         unknown as unknown_positions,
         json_extract_string(detail, '$.decision') as decision,
+        coalesce(
+            try_cast(json_extract(detail, '$.pending') as bigint[]), cast([] as bigint[])
+        ) as pending_positions,
         detail,
 
         -- times
