@@ -12,9 +12,11 @@ Rules kept here, once:
 """
 
 import email.utils
+import functools
 import ipaddress
 import logging
 import random
+import ssl
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -184,10 +186,17 @@ def open_client(
         timeout=(timeouts or Timeouts()).as_httpx(),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         follow_redirects=False,
+        verify=tls_context(),
         # A proxy of the environment is for the world outside, never for the loopback.
         trust_env=not is_loopback(httpx.URL(base)),
         transport=transport,
     )
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """The certificates to trust, read once: that takes longer than many a request."""
+    return httpx.create_ssl_context()
 
 
 @contextmanager

@@ -137,6 +137,7 @@ class Identify(Way):
     delivery = "identify"
     records = ()
     identifying = ("user_id", "device_id")
+    halves_refusals = True
 
     def __init__(
         self, connection: Connection, key: str, limits: Limits, secrets: Sequence[str]

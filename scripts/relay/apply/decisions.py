@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from relay.apply.ledger import Ledger
-from relay.apply.outgoing import Outgoing, read_outgoing
+from relay.apply.outgoing import Outgoing, read_all_outgoing
 from relay.apply.standing import stale_syncs
 from relay.apply.state import SyncHistory, histories
 from relay.errors import ConfigurationError, PlanError
@@ -146,6 +146,6 @@ def _chosen(
                 f"plan {plan.plan_id} has no sync {name!r}; it has {', '.join(known)}"
             )
     own = histories(ledger.lines(plan.plan_id))
-    for sync in plan.syncs:
-        if syncs is None or sync.name in syncs:
-            yield read_outgoing(plan, sync), own.get(sync.name, SyncHistory())
+    for name, outgoing in read_all_outgoing(plan).items():
+        if syncs is None or name in syncs:
+            yield outgoing, own.get(name, SyncHistory())

@@ -74,14 +74,14 @@ class Traffic(Protocol):
     def stop(self) -> threading.Event:
         """Set when nothing new is to begin."""
 
-    def turn(self) -> AbstractContextManager[bool]:
-        """Wait for a turn to send and hold it; False when nothing is to be sent any more."""
+    def turn(self) -> AbstractContextManager[float | None]:
+        """Wait for a turn and hold it: gives when it began, None when nothing is to be sent."""
 
     def is_stopped(self, sync: str) -> bool:
         """Whether nothing of this sync is to be sent any more."""
 
-    def learn(self, job: Job, exchange: Exchange, verdict: Verdict) -> None:
-        """Take note of an answer: go slower, or stop."""
+    def learn(self, job: Job, exchange: Exchange, verdict: Verdict, began: float) -> None:
+        """Take note of the answer to what `began` then: go slower, or stop."""
 
     def give_up(self, job: Job, reason: str) -> None:
         """A request was tried as often as it may be, and some of it is still to be sent."""
@@ -146,6 +146,7 @@ class Delivery:
         self._part: Part | None = None
         self._is_over = False
         self._cut: Body | None = None
+        self._ids: list[str] | None = None
         self.rejected = {rejection.position: rejection for rejection in job.state.rejected}
         self.doubt = set(job.state.unknown)
         self.taken = set(range(job.rows)) - self.doubt - set(job.state.pending) - set(self.rejected)
@@ -190,8 +191,8 @@ class Delivery:
     def _send(self, part: Part) -> bool:
         """Send some rows and take in the answer; False when nothing is to be sent any more."""
         call = self._call(part.positions)
-        with self._traffic.turn() as is_mine:
-            if not is_mine or self._traffic.is_stopped(self._job.sync.name):
+        with self._traffic.turn() as began:
+            if began is None or self._traffic.is_stopped(self._job.sync.name):
                 return False
             with self._lock:
                 if self._is_over:
@@ -207,7 +208,7 @@ class Delivery:
             self._part = None
             given_up = self._take_in(part, verdict)
             self._tell(exchange.status, verdict.reason)
-        self._traffic.learn(self._job, exchange, verdict)
+        self._traffic.learn(self._job, exchange, verdict, began)
         if given_up:
             self._traffic.give_up(self._job, verdict.reason)
         return True
@@ -308,23 +309,24 @@ class Delivery:
 
     def _reject(self, rejection: Rejection, position: int | None) -> None:
         """Note a refusal at its place in the whole request, in words fit to be kept."""
-        text = self._without_ids(rejection.text, position)
-        text = short_text(text, self._way.secrets)
+        text = short_text(self._without_ids(rejection.text), self._way.secrets)
         code = short_text(rejection.code, self._way.secrets)
         self.rejected[position] = Rejection(position, code, text)
         if position is not None:
             self.doubt.discard(position)
 
-    def _without_ids(self, text: str, position: int | None) -> str:
-        """A vendor's words without the identifiers of our records, should it repeat them."""
-        if self._way.records is None:
-            return text
-        positions = range(self._job.rows) if position is None else [position]
-        for record in self._records(positions):
-            for key in self._way.identifying:
-                value = str(record.get(key) or "")
-                if len(value) >= SHORTEST_ID and value in text:
-                    text = text.replace(value, "…")
+    def _without_ids(self, text: str) -> str:
+        """A vendor's words without the identifiers of the request, should it repeat any."""
+        if self._ids is None:
+            is_cut = self._way.records is not None
+            records = self._records(range(self._job.rows)) if is_cut else []
+            keys = self._way.identifying
+            found = (str(record.get(key) or "") for record in records for key in keys)
+            longest_first = sorted(set(found), key=len, reverse=True)
+            self._ids = [one for one in longest_first if len(one) >= SHORTEST_ID]
+        for one in self._ids:
+            if one in text:
+                text = text.replace(one, "…")
         return text
 
     # --- lines of the ledger ---------------------------------------------------------------------

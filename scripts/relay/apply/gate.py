@@ -39,37 +39,43 @@ class Gate:
         self._successes = 0
 
     @contextmanager
-    def passing(self, stop: threading.Event) -> Iterator[bool]:
-        """Wait for a turn and hold it for the block; False, without one, once `stop` is set."""
-        passes = self._await_turn(stop)
+    def passing(self, stop: threading.Event) -> Iterator[float | None]:
+        """Wait for a turn and hold it for the block.
+
+        Gives the time at which it began; None, without a turn, once `stop` is set.
+        """
+        began = self._await_turn(stop)
         try:
-            yield passes
+            yield began
         finally:
-            if passes:
+            if began is not None:
                 with self._changed:
                     self._in_flight -= 1
                     self._changed.notify()
 
-    def _await_turn(self, stop: threading.Event) -> bool:
-        """Wait for a turn and take it; False once `stop` is set."""
+    def _await_turn(self, stop: threading.Event) -> float | None:
+        """Wait for a turn and take it; None once `stop` is set."""
         with self._changed:
             while (wait := self._wait()) > 0 and not stop.is_set():
                 self._changed.wait(min(wait, LOOK_SECONDS))
             if stop.is_set():
-                return False
+                return None
+            now = self._clock()
             self._in_flight += 1
             if self._per_window is not None:
-                self._sent.append(self._clock())
-            return True
+                self._sent.append(now)
+            return now
 
-    def slow_down(self, hold: float) -> None:
-        """The vendor says we are too fast: half as many at once, and none for `hold` seconds."""
+    def slow_down(self, began: float, hold: float) -> None:
+        """The vendor says we are too fast: half as many at once, and none for `hold` seconds.
+
+        Answers to requests that `began` before the last slowing tell nothing new.
+        """
         with self._changed:
             now = self._clock()
             self._closed_until = max(self._closed_until, now + hold)
             self._successes = 0
-            # Answers to what was in flight together count as one.
-            if now - self._slowed_at >= 1.0:
+            if began >= self._slowed_at:
                 self._slowed_at = now
                 self._allowed = max(1, self._allowed // 2)
 

@@ -23,6 +23,7 @@ from relay.http import (
     open_client,
     origin_of,
     read_error_body,
+    tls_context,
 )
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
@@ -40,7 +41,7 @@ class Connection:
         headers: Credentials and what else goes with each request.
         auth: HTTP Basic user and password.
         connections: Most at once.
-        timeouts: In seconds.
+        timeouts: In seconds; default: `TIMEOUTS`.
         transport: For tests, instead of the network.
 
     Raises:
@@ -55,7 +56,7 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         connections: int = 8,
-        timeouts: Timeouts = TIMEOUTS,
+        timeouts: Timeouts | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         for name, value in (headers or {}).items():
@@ -64,17 +65,17 @@ class Connection:
                     f"the value for {name} has characters that cannot be sent (not ASCII, a line "
                     "break, or a space at an end); set it again"
                 )
+        self._timeouts = timeouts or TIMEOUTS
         self._client = open_client(
             host,
             name=variable,
             auth=auth,
             headers=headers,
-            timeouts=timeouts,
+            timeouts=self._timeouts,
             connections=connections,
             transport=transport,
         )
         self._origin = origin_of(self._client.base_url)
-        self._timeouts = timeouts
 
     def send(
         self,
@@ -159,7 +160,8 @@ def put_file(
         "Content-Length": str(path.stat().st_size),
     }
     timeout = FILE_TIMEOUTS.as_httpx()
-    with httpx.Client(timeout=timeout, trust_env=not is_loopback(target)) as client:
+    outside = not is_loopback(target)
+    with httpx.Client(timeout=timeout, trust_env=outside, verify=tls_context()) as client:
         request = client.build_request("PUT", target, headers=headers, content=_blocks(path))
         try:
             response = client.send(request, stream=True)

@@ -128,18 +128,18 @@ class Lane:
 
     # --- what deliveries share -------------------------------------------------------------------
 
-    def turn(self) -> AbstractContextManager[bool]:
-        """Wait for a turn to send and hold it; False when the lane is stopped."""
+    def turn(self) -> AbstractContextManager[float | None]:
+        """Wait for a turn and hold it: gives when it began, None when the lane is stopped."""
         return self._gate.passing(self.stop)
 
     def is_stopped(self, sync: str) -> bool:
         """Whether nothing of this sync is to be sent any more."""
         return self.stop.is_set() or sync in self._stopped_syncs
 
-    def learn(self, job: Job, exchange: Exchange, verdict: Verdict) -> None:
+    def learn(self, job: Job, exchange: Exchange, verdict: Verdict, began: float) -> None:
         """Go slower after a 429; stop where going on would meet the same answer."""
         if verdict.is_throttled:
-            self._gate.slow_down(verdict.hold)
+            self._gate.slow_down(began, verdict.hold)
         elif verdict.outcome == "delivered":
             self._gate.succeed()
         if verdict.stop is not None:

@@ -63,6 +63,7 @@ class CohortSync(Way):
     delivery = "members"
     records = ("parameters", "members")
     identifying = ("uid",)
+    halves_refusals = True
 
     def __init__(self, connection: Connection, limits: Limits, secrets: Sequence[str]) -> None:
         super().__init__(limits, secrets)

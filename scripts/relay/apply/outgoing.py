@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+from duckdb import DuckDBPyConnection
 
 from relay.apply.delivery import Job, positions_to_send
 from relay.apply.state import RequestState, SyncHistory
@@ -96,7 +97,17 @@ class Outgoing:
             yield history.state(request, size.rows)
 
 
-def read_outgoing(plan: Plan, sync: PlanSync) -> Outgoing:
+def read_all_outgoing(plan: Plan) -> dict[str, Outgoing]:
+    """Every sync of a plan by name.
+
+    Raises:
+        PlanError: See `read_outgoing`.
+    """
+    with duckdb.connect() as connection:
+        return {sync.name: read_outgoing(connection, plan, sync) for sync in plan.syncs}
+
+
+def read_outgoing(connection: DuckDBPyConnection, plan: Plan, sync: PlanSync) -> Outgoing:
     """Find the files of a sync and count its rows by request.
 
     Raises:
@@ -105,7 +116,7 @@ def read_outgoing(plan: Plan, sync: PlanSync) -> Outgoing:
     rows_file = plan.file(sync.name, "rows")
     file = plan.file(sync.name, "requests")
     list_file = plan.file(sync.name, "members_csv") if sync.delivery == "custom_list" else None
-    requests = {} if rows_file is None else _sizes(plan.folder / rows_file.path)
+    requests = {} if rows_file is None else _sizes(connection, plan.folder / rows_file.path)
     if file is not None and set(requests) != set(range(1, file.requests + 1)):
         raise PlanError(
             f"{plan.plan_id}: the rows of {sync.name} stand in {len(requests)} requests, but "
@@ -120,13 +131,12 @@ def read_outgoing(plan: Plan, sync: PlanSync) -> Outgoing:
     )
 
 
-def _sizes(path: Path) -> dict[int, RequestSize]:
-    with duckdb.connect() as connection:
-        found = connection.execute(
-            "select request, count(*), min(phase), count(distinct position), max(position)"
-            " from read_parquet(?) group by request order by request",
-            [str(path)],
-        ).fetchall()
+def _sizes(connection: DuckDBPyConnection, path: Path) -> dict[int, RequestSize]:
+    found = connection.execute(
+        "select request, count(*), min(phase), count(distinct position), max(position)"
+        " from read_parquet(?) group by request order by request",
+        [str(path)],
+    ).fetchall()
     for request, rows, _, positions, last in found:
         if positions != rows or last != rows - 1:
             raise PlanError(f"{path}: request {request} has positions missing or twice")

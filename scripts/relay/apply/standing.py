@@ -7,7 +7,7 @@ from datetime import datetime
 from relay.apply.delivery import Delivery, Job
 from relay.apply.ledger import Ledger
 from relay.apply.ledger_lines import Rejection
-from relay.apply.outgoing import Outgoing, read_outgoing
+from relay.apply.outgoing import Outgoing, read_all_outgoing
 from relay.apply.result import SyncResult
 from relay.apply.state import SyncHistory, histories
 from relay.plan.manifest import Plan, PlanSync
@@ -109,9 +109,10 @@ def look(
     own = histories(ledger.lines(plan.plan_id))
     stale = stale_syncs(plan, ledger)
     standings = []
+    outgoing = read_all_outgoing(plan)
     for sync in plan.syncs:
         history = own.get(sync.name, SyncHistory())
-        standing = Standing(read_outgoing(plan, sync), history, sync.state, sync.reason)
+        standing = Standing(outgoing[sync.name], history, sync.state, sync.reason)
         standings.append(standing)
         if asked is not None and sync.name not in asked:
             standing.state = "not_asked"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import pyarrow
+import pyarrow.parquet
 
 from relay.durable import sha256_of
 from relay.plan.manifest import Plan, PlanFile, PlanSync, canonical_json, manifest_of, read_plan
@@ -20,6 +21,11 @@ SENDS: dict[str, dict[str, Any]] = {
         "method": "POST",
         "path": "/collect/json/amplitude_cohorts",
         "query": {"timestamp_field": "synced_at"},
+    },
+    "event_import": {
+        "method": "POST",
+        "path": "/collect/json/amplitude_events",
+        "query": {"timestamp_field": "event_time"},
     },
     "amplitude": {"method": "POST", "path": "/batch", "query": {}},
     "identify": {"method": "POST", "path": "/identify", "query": {}},
@@ -76,10 +82,19 @@ def record_of(sync: Sync, request: int, position: int) -> dict[str, Any]:
             "identity": key,
             "ts": 1772452800,
             "evtName": "Partner Sync",
-            "evtData": {"Action": action, "Partner Segment Name": "Køb 🛒"},
+            "evtData": {"Action": action, "Partner Segment ID": "c1", "Note": "Køb 🛒"},
         }
     if sync.destination == "moengage":
         return {"uid": key}
+    if sync.delivery == "identify":
+        return {"user_id": key, "user_properties": {"$set": {"CleverTap_Identity": f"ct-{key}"}}}
+    if sync.kind == "event_import":
+        return {
+            "user_id": key,
+            "$insert_id": key,
+            "event_type": "Song Played",
+            "event_time": "2026-03-02 11:00:00.000000",
+        }
     if sync.destination == "lytics":
         return {
             "user_id": key,
@@ -158,36 +173,32 @@ def seal(home: Home, syncs: Sequence[Sync], *, kind: str = "sync", minute: int =
 def _files(folder: Path, sync: Sync) -> list[PlanFile]:
     total = sum(rows for _, rows in sync.requests)
     content_type = "application/json"
-    send = {**SENDS.get(sync.delivery or "", SENDS[sync.destination]), **sync.send}
+    usual = SENDS.get(sync.delivery or sync.kind, SENDS[sync.destination])
+    send = {**usual, **sync.send}
     bodies = folder / f"{sync.name}.requests.ndjson"
     texts = [body_of(sync, number) for number in range(1, len(sync.requests) + 1)]
     bodies.write_text("".join(text + "\n" for text in texts), encoding="utf-8")
     rows = folder / f"{sync.name}.rows.parquet"
     values = [
-        (number, position, phase, key_of(sync.name, number, position))
+        {
+            "change_id": key_of(sync.name, number, position),
+            "request": number,
+            "position": position,
+            "phase": phase,
+            "action": "removed" if phase == 1 else "added",
+            "key_value": key_of(sync.name, number, position),
+        }
         for number, (phase, count) in enumerate(sync.requests, start=1)
         for position in range(count)
     ]
-    with duckdb.connect() as connection:
-        connection.execute(
-            "create table sealed (request int, position int, phase int, key_value varchar)"
-        )
-        columns = list(zip(*values, strict=True))
-        connection.execute(
-            "insert into sealed select unnest(?), unnest(?), unnest(?), unnest(?)",
-            [list(column) for column in columns],
-        )
-        connection.execute(
-            "copy (select key_value as change_id, *, if(phase = 1, 'removed', 'added') as action"
-            f" from sealed order by request, position) to '{rows}' (format parquet)"
-        )
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(values), rows)
     found = [
         _file(bodies, sync, "requests", total, send | {"content_type": content_type}),
         _file(rows, sync, "rows", total, None),
     ]
     if sync.delivery == "custom_list":
         members = folder / f"{sync.name}.members.csv"
-        lines = [f"i,{value[3]}" for value in values if value[2] == 2]
+        lines = [f"i,{value['key_value']}" for value in values if value["phase"] == 2]
         members.write_text("\n".join(["Type,Identity", *lines]) + "\n")
         found.append(_file(members, sync, "members_csv", len(lines), None))
     return found

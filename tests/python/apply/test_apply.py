@@ -734,7 +734,7 @@ def test_no_secret_and_no_key_of_a_person_is_written_or_said(
     echo = {"status": "fail", "error": {"type": "x", "message": f"bad moe-user-1-0 {SECRETS}"}}
     vendors = Vendors(
         refuses=lambda record: record.get("identity") == key_of("ct", 1, 0),
-        answers={MOE: [httpx.Response(400, json=echo)], AMP: [httpx.Response(500, text="x")]},
+        answers={MOE: [httpx.Response(400, json=echo)] * 3, AMP: [httpx.Response(500, text="x")]},
     )
     plan = seal(settings.home, [*EVERY, IDENTIFY])
     result = send(settings, plan, vendors)
