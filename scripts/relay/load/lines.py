@@ -52,11 +52,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             is_packed = file.read(2) == GZIP_MAGIC
             file.seek(0)
             content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_packed else file
-            start = content.read(3)
-            if start != UTF8_BOM:
-                content.seek(0)
-            _refuse_other_kinds(path, start + content.read(5))
-            content.seek(3 if start == UTF8_BOM else 0)
+            start = content.read(8)
+            _refuse_other_kinds(path, start)
+            content.seek(len(UTF8_BOM) if start.startswith(UTF8_BOM) else 0)
             yield content
     except EOFError as error:
         raise InputFileError(

@@ -47,8 +47,9 @@ class Credentials:
             return False
         name, value = self.header
         given = headers.get(name.lower())
+        # Header values are bytes that the server read as Latin-1.
         return given is not None and hmac.compare_digest(
-            given.encode("utf-8", "surrogateescape"), value.get_secret_value().encode()
+            given.encode("latin-1"), value.get_secret_value().encode()
         )
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ _SEED_TYPES = {
     "max_records": "bigint",
     "max_bytes": "bigint",
 }
+
+
+def raw_warehouse() -> duckdb.DuckDBPyConnection:
+    """The raw tables, empty, in memory."""
+    connection = duckdb.connect()
+    connection.execute(resources.files("relay").joinpath("raw.sql").read_text(encoding="utf-8"))
+    return connection
 
 
 def load_seeds(connection: duckdb.DuckDBPyConnection) -> None:
