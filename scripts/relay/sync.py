@@ -11,6 +11,7 @@ from relay.load.amplitude_cohorts import load_cohorts
 from relay.load.amplitude_events import load_events
 from relay.load.result import LoadResult
 from relay.plan.make import PlanOutcome, PlanRequest, make_plan
+from relay.rehearsal.home import refuse_over_rehearsal
 from relay.settings import Settings
 
 
@@ -44,23 +45,30 @@ class SyncOutcome:
 
 
 def sync(settings: Settings, request: PlanRequest, stop: threading.Event) -> SyncOutcome:
-    """Load what Amplitude has, plan what is due and send what nothing holds.
+    """Load what Amplitude has, plan what is due and send what nothing holds, under one lock.
 
-    The caller holds the lock. A load that fails in part is reported and stops nothing else: what
-    it did not bring keeps its last snapshot, and a missing snapshot removes nobody.
+    A load that fails in part is reported and stops nothing else: what it did not bring keeps its
+    last snapshot, and a missing snapshot removes nobody.
 
     Args:
         settings: Where and as whom.
         request: As for `relay plan`.
         stop: Set to end cleanly after what is in flight.
+
+    Raises:
+        LockedError: Another process holds the lock.
+        ConfigurationError: The home holds a rehearsal and a vendor's address is real, or the
+            configuration cannot be right.
     """
-    loads = load(settings)
-    outcome = make_plan(settings, request)
-    applied = None
-    if outcome.plan is not None and not stop.is_set():
-        applied = apply_sealed(settings, outcome.plan.plan_id, stop=stop)
-    else:
-        warehouse.publish(settings.home)
+    refuse_over_rehearsal(settings)
+    with warehouse.lock(settings.home, "relay sync"):
+        loads = load(settings)
+        outcome = make_plan(settings, request)
+        applied = None
+        if outcome.plan is not None and not stop.is_set():
+            applied = apply_sealed(settings, outcome.plan.plan_id, stop=stop)
+        else:
+            warehouse.publish(settings.home)
     return SyncOutcome(loads, outcome, applied)
 
 

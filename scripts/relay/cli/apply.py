@@ -1,4 +1,4 @@
-"""`relay apply`, `sync`, `undo`: what sends, or plans what is to be sent."""
+"""`relay apply`, `undo`, `sync`, `watch`: what sends, or plans what is to be sent."""
 
 import signal
 import threading
@@ -13,10 +13,11 @@ from relay.apply.commands import apply_sealed
 from relay.apply.run import ApplyResult
 from relay.cli.command import Outcome, relay_command
 from relay.cli.plan import plan_table
+from relay.errors import RelayError
 from relay.plan.make import PlanRequest, make_undo
 from relay.report.tables import table
-from relay.settings import Settings
-from relay.sync import sync
+from relay.settings import Settings, load_settings
+from relay.sync import SyncOutcome, sync
 
 APPLY_COLUMNS = ("sync", "planned", "delivered", "rejected", "unknown", "held", "pending", "state")
 
@@ -46,6 +47,13 @@ def applied_line(result: ApplyResult) -> str:
         f"{result.plan_id}: {delivered} delivered, {rejected} rejected, {unknown} unknown,"
         f" {held} held, {pending} pending"
     )
+
+
+def synced_line(outcome: SyncOutcome) -> str:
+    """One line on a whole run."""
+    held = ", ".join(one.name for one in outcome.plan.syncs if one.state == "held")
+    line = applied_line(outcome.applied) if outcome.applied else "nothing to send"
+    return f"{line}; held: {held}" if held else line
 
 
 @contextmanager
@@ -117,11 +125,35 @@ def register(group: click.Group) -> None:
             relay sync
             relay sync cart-to-clevertap
         """
-        with warehouse.lock(settings.home, "relay sync"), stopping_on_signals() as stop:
+        with stopping_on_signals() as stop:
             outcome = sync(settings, PlanRequest(**options), stop)
         text = plan_table(outcome.plan.syncs)
-        line = "nothing to send"
         if outcome.applied is not None:
             text += applied_table(outcome.applied)
-            line = applied_line(outcome.applied)
-        return Outcome(outcome.document, line, text, outcome.exit_code)
+        return Outcome(outcome.document, synced_line(outcome), text, outcome.exit_code)
+
+    @relay_command(group, "watch")
+    @click.option("--every", default=60, show_default=True, help="Seconds between two runs.")
+    def watch_command(settings: Settings, every: int) -> Outcome:
+        """Run `sync` every minute until a signal stops it, cleanly.
+
+        Settings and syncs.yml are read anew each time. A run that fails is told and tried again at
+        the next minute; another process at work is waited for.
+
+        \b
+        Example:
+            relay watch
+        """
+        runs = failures = 0
+        with stopping_on_signals() as stop:
+            while not stop.is_set():
+                runs += 1
+                try:
+                    outcome = sync(load_settings(settings.home.root), PlanRequest(), stop)
+                    click.echo(synced_line(outcome), err=True)
+                except RelayError as error:
+                    failures += 1
+                    click.echo(f"error: {error}", err=True)
+                stop.wait(every)
+        document = {"runs": runs, "failures": failures}
+        return Outcome(document, f"stopped after {runs} runs, {failures} failed", exit_code=130)

@@ -1,4 +1,4 @@
-"""`relay status`, `members`, `explain`: questions, answered from the analysts' copy."""
+"""`relay status`, `history`, `members`, `doctor`: questions, answered from the analysts' copy."""
 
 from datetime import datetime
 
@@ -7,6 +7,8 @@ import click
 from relay import warehouse
 from relay.cli.command import Outcome, relay_command
 from relay.cli.options import INSTANT
+from relay.report.doctor import doctor
+from relay.report.history import history
 from relay.report.members import members_of
 from relay.report.status import status
 from relay.report.tables import table
@@ -51,3 +53,31 @@ def register(group: click.Group) -> None:
         rows = [tuple(member.values()) for member in document["members"]]
         line = f"{len(rows)} members of {sync}"
         return Outcome(document, line, table(("key_type", "key_value", "since"), rows))
+
+    @relay_command(group, "history")
+    @click.option("--limit", default=30, show_default=True, help="How many entries.")
+    def history_command(settings: Settings, limit: int) -> Outcome:
+        """What was planned and what came of it, newest first.
+
+        \b
+        Example:
+            relay history --limit 5
+        """
+        with warehouse.read(settings.home) as connection:
+            entries = history(connection, limit)
+        columns = tuple(entries[0]) if entries else ("plan_id", "sync")
+        text = table(columns, [tuple(entry.values()) for entry in entries])
+        return Outcome({"history": entries}, f"{len(entries)} entries", text)
+
+    @relay_command(group, "doctor")
+    def doctor_command(settings: Settings) -> Outcome:
+        """Look at configuration, keys, regions, clock, lock, disk and the download budget.
+
+        \b
+        Example:
+            relay doctor
+        """
+        report = doctor(settings)
+        problems = sum(check.state == "problem" for check in report.checks)
+        line = f"{problems} problems" if problems else "nothing stands in the way of a run"
+        return Outcome(report.document, line, "\n".join(report.lines), report.exit_code)

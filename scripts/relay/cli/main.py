@@ -3,7 +3,7 @@
 import click
 
 from relay import __version__
-from relay.cli import emulate, look, plan
+from relay.cli import apply, decide, emulate, look, plan, receive
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -12,9 +12,8 @@ def relay() -> None:
     """Carry Amplitude cohorts and events to their destinations, and engagement events back."""
 
 
-plan.register(relay)
-look.register(relay)
-emulate.register(relay)
+for subject in (plan, apply, decide, look, receive, emulate):
+    subject.register(relay)
 
 
 def main() -> None:
