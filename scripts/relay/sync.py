@@ -9,6 +9,7 @@ from relay.apply.commands import apply_sealed
 from relay.apply.run import ApplyResult
 from relay.load.amplitude_cohorts import load_cohorts
 from relay.load.amplitude_events import load_events
+from relay.load.engagement import load_moengage_events
 from relay.load.result import LoadResult
 from relay.plan.make import PlanOutcome, PlanRequest, make_plan
 from relay.rehearsal.home import refuse_over_rehearsal
@@ -73,8 +74,9 @@ def sync(settings: Settings, request: PlanRequest, stop: threading.Event) -> Syn
 
 
 def load(settings: Settings) -> tuple[LoadResult, ...]:
-    """Events up to the safe horizon, then a snapshot of each cohort that was computed anew."""
+    """Events to the safe horizon, a snapshot of each cohort computed anew, and landed Streams."""
     with warehouse.connect(settings) as connection:
-        events = load_events(connection, settings)
-        cohorts = load_cohorts(connection, settings)
-    return events, cohorts
+        results = [load_events(connection, settings), load_cohorts(connection, settings)]
+        if any(export.source == "moengage" for export in settings.config.event_exports):
+            results.append(load_moengage_events(connection, settings))
+    return tuple(results)

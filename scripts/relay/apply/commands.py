@@ -1,4 +1,4 @@
-"""`relay apply` as the commands and `relay sync` call it: send, then bring the tables up to date."""
+"""`relay apply` as commands and `relay sync` call it: send, then bring the tables up to date."""
 
 import threading
 from collections.abc import Collection

@@ -1,9 +1,5 @@
 """`relay apply`, `undo`, `sync`, `watch`: what sends, or plans what is to be sent."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -13,6 +9,7 @@ from relay.apply.commands import apply_sealed
 from relay.apply.run import ApplyResult
 from relay.cli.command import Outcome, relay_command
 from relay.cli.plan import plan_table
+from relay.cli.signals import stopping_on_signals
 from relay.errors import RelayError
 from relay.plan.make import PlanRequest, make_undo
 from relay.report.tables import table
@@ -54,21 +51,6 @@ def synced_line(outcome: SyncOutcome) -> str:
     held = ", ".join(one.name for one in outcome.plan.syncs if one.state == "held")
     line = applied_line(outcome.applied) if outcome.applied else "nothing to send"
     return f"{line}; held: {held}" if held else line
-
-
-@contextmanager
-def stopping_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set: what is in flight ends, nothing new begins."""
-    stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def register(group: click.Group) -> None:

@@ -3,11 +3,8 @@
 import csv
 import io
 import json
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import click
@@ -86,24 +83,9 @@ def register(group: click.Group) -> None:
                 click.echo("\n".join(environment_lines(named)))
                 click.echo("Serving; stop with Ctrl-C.", err=True)
 
-        with _set_by_signals() as stop:
+        with stopping_on_signals() as stop:
             serve(emulators, announce=announce, stop=stop)
         sys.exit(STOPPED_BY_SIGNAL)
-
-
-@contextmanager
-def _set_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set."""
-    stop = threading.Event()
-    handlers = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _made(day: int, ports: tuple[str, ...], *, restricted: bool) -> Emulators:

@@ -55,7 +55,7 @@ def build(settings: Settings, arguments: Sequence[str] = ()) -> int:
 
 
 def rebuild_ledger(settings: Settings) -> None:
-    """Bring the ledger's tables up to what was just sent or decided; its views follow by themselves."""
+    """Bring the ledger's tables up to what was just sent or decided; views follow by themselves."""
     tables = [f"path:models/ledger,{kind}" for kind in _WHAT_DATA_CHANGES[:2]]
     run_dbt(settings, ["run", "--no-write-json", "--select", *tables])
 
@@ -128,9 +128,7 @@ def _note_built_project(settings: Settings, fingerprint: str | None) -> None:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """dbt makes and keeps some hundred thousand objects: looking through them all, time and again,
-    is a tenth of a build.
-    """
+    """Leave dbt's objects alone: looking through all of them is a tenth of a build."""
     gc.collect()
     gc.disable()
     try:

@@ -19,7 +19,6 @@ from relay.plan.schedule import check_export_window, is_due
 from relay.plan.seal import changes_hash_of, finish_plan, seal_sync, sealing_folder
 from relay.settings import Settings
 
-
 # What an undo makes other than a plan: nothing before the cohorts looks at it.
 _ONLY_CHANGES = ("--select", "cohorts__undone_changes+")
 

@@ -6,10 +6,11 @@ sync is whole and the second only the difference; on the third a bad export come
 approved by its plan's id, and taken back.
 """
 
+import csv
 import sys
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from relay import warehouse
 from relay.apply.commands import apply_sealed
+from relay.apply.run import ApplyResult
 from relay.cli.apply import applied_table
 from relay.cli.plan import plan_table
 from relay.emulate.clevertap.switches import ClevertapSwitches
@@ -24,20 +26,18 @@ from relay.emulate.clock import Clock
 from relay.emulate.house import Emulators
 from relay.errors import RelayError
 from relay.load.amplitude_merges import load_merge_files
-from relay.plan.make import PlanOutcome, PlanRequest, make_plan, make_undo
+from relay.load.engagement import load_clevertap_files, load_moengage_events
+from relay.load.known_users import load_known_users
+from relay.plan.make import PlanOutcome, PlanRequest, make_undo
 from relay.rehearsal.home import begin
+from relay.rehearsal.stage import stage_amplitude
 from relay.rehearsal.world import Moment, World
 from relay.settings import Environment, Settings, load_settings
 from relay.sync import SyncOutcome, sync
 
 # Without these there is no vendor to talk to.
-_KEYS = (
-    "amplitude_api_key",
-    "clevertap_passcode",
-    "moengage_api_key",
-    "lytics_api_token",
-)
-LOYAL_SYNC = "loyal-to-clevertap"
+_KEYS = ("amplitude_api_key", "clevertap_passcode", "moengage_api_key", "lytics_api_token")
+HELD_SYNC = "loyal-to-clevertap"
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ class Rehearsal:
 
     first: SyncOutcome
     second: SyncOutcome
-    held: PlanOutcome
+    held: SyncOutcome
+    approved: ApplyResult
     undone: PlanOutcome
+    taken_back: ApplyResult
 
 
 def has_keys(environment: Environment) -> bool:
@@ -55,10 +57,8 @@ def has_keys(environment: Environment) -> bool:
     return any(getattr(environment, name) is not None for name in _KEYS)
 
 
-def rehearse(
-    home: Path, world: World, *, emulators: Emulators, console: Console
-) -> Rehearsal:
-    """Run the main job three times against the emulators, a day apart.
+def rehearse(home: Path, world: World, *, emulators: Emulators, console: Console) -> Rehearsal:
+    """Run the main job on three days against the emulators.
 
     Args:
         home: RELAY_HOME of the rehearsal; what an earlier rehearsal left there is cleared.
@@ -71,30 +71,35 @@ def rehearse(
         RelayError: Something failed that must not.
     """
     begin(load_settings(home, environ={}).home, {"people": len(world.script.people)})
-    first = _sync_at(home, world.at(1), None, emulators, console, "Day 1: the first sync is whole")
-    second = _sync_at(
-        home, world.at(2), world.at(1), emulators, console, "Day 2: the second is the difference"
-    )
-    console.print("\n[bold]Day 3: a bad export would empty a segment[/bold]")
-    settings = _arrive(home, world.at(3), world.at(2), emulators)
-    with warehouse.lock(settings.home, "relay rehearse"):
-        third = sync(settings, PlanRequest(), threading.Event())
-        console.print(plan_table(third.plan.syncs), end="")
-        held = third.plan
-        plan_id = held.held_in.get(LOYAL_SYNC) or (held.plan.plan_id if held.plan else "")
-        console.print(f"Approved all the same: relay apply {plan_id} --approve {LOYAL_SYNC}")
-        approved = apply_sealed(settings, plan_id, approve=(LOYAL_SYNC,))
+    days = [world.at(step) for step in (1, 2, 3)]
+    first = _day(home, days[0], None, emulators, console, "Day 1: the first sync is whole")
+    second = _day(home, days[1], days[0], emulators, console, "Day 2: only the difference")
+    held = _day(home, days[2], days[1], emulators, console, "Day 3: a bad export is held")
+    settings = _settings(home, days[2], emulators)
+    plan = held.plan.plan
+    if plan is None:
+        raise RelayError("the bad export of day 3 was not held: the guard is broken")
+    console.print(f"\n[bold]Approved all the same: relay apply --approve {HELD_SYNC}[/bold]")
+    with warehouse.lock(settings.home, "relay apply"):
+        approved = apply_sealed(settings, plan.plan_id, approve=(HELD_SYNC,))
         console.print(applied_table(approved), end="")
-        console.print(f"And taken back: relay undo {plan_id}, then apply")
-        undone = make_undo(settings, plan_id)
-        if undone.plan is not None:
-            names = tuple(one.name for one in undone.syncs)
-            taken_back = apply_sealed(settings, undone.plan.plan_id, approve=names)
-            console.print(applied_table(taken_back), end="")
-    return Rehearsal(first, second, held, undone)
+        console.print(f"\n[bold]And taken back: relay undo {plan.plan_id}[/bold]")
+        undone = make_undo(settings, plan.plan_id)
+        console.print(plan_table(undone.syncs), end="")
+        if undone.plan is None:
+            raise RelayError(f"nothing of {plan.plan_id} could be undone")
+        names = tuple(one.name for one in undone.syncs)
+        taken_back = apply_sealed(settings, undone.plan.plan_id, approve=names)
+        console.print(applied_table(taken_back), end="")
+    return Rehearsal(first, second, held, approved, undone, taken_back)
 
 
-def _sync_at(
+def _settings(home: Path, moment: Moment, emulators: Emulators) -> Settings:
+    """As `relay` would read them on that day."""
+    return load_settings(home, environ={**emulators.environ, "RELAY_NOW": moment.now.isoformat()})
+
+
+def _day(
     home: Path,
     moment: Moment,
     before: Moment | None,
@@ -102,58 +107,53 @@ def _sync_at(
     console: Console,
     title: str,
 ) -> SyncOutcome:
+    """Let a day come, bring in what arrives as files, and sync."""
     console.print(f"\n[bold]{title}[/bold]")
-    settings = _arrive(home, moment, before, emulators)
-    with warehouse.lock(settings.home, "relay rehearse"):
-        outcome = sync(settings, PlanRequest(), threading.Event())
+    emulators.clock.set(moment.now)
+    stage_amplitude(emulators.amplitude, moment, before.now if before else None)
+    settings = _settings(home, moment, emulators)
+    _load_files(settings, moment, before, emulators)
+    outcome = sync(settings, PlanRequest(), threading.Event())
     for load in outcome.loads:
-        console.print(f"loaded {load.line}")
+        console.print(load.line)
     console.print(plan_table(outcome.plan.syncs), end="")
     if outcome.applied is not None:
         console.print(applied_table(outcome.applied), end="")
     return outcome
 
 
-def _arrive(
-    home: Path, moment: Moment, before: Moment | None, emulators: Emulators
-) -> Settings:
-    """Let the day come: new events, cohorts computed anew, merged ids in the bucket."""
-    emulators.clock.set(moment.now)
-    since = None if before is None else before.now.replace(minute=0, second=0, microsecond=0)
-    for hour in moment.hours(since):
-        emulators.amplitude.add_events(emulators.project, {f"{hour.hour:%Y%m%dT%H}": hour.lines})
-    for cohort in moment.cohorts():
-        listing = cohort.listing
-        emulators.amplitude.set_cohort(
-            cohort.cohort_id,
-            cohort.name,
-            last_computed=cohort.computed_at,
-            members=cohort.rows,
-            archived=listing["archived"],
-            description=listing["description"],
-        )
-    environ = {**emulators.environ, "RELAY_NOW": moment.now.isoformat()}
-    settings = load_settings(home, environ=environ)
-    _load_merges(settings, moment, since_moment=before)
-    return settings
+def _load_files(
+    settings: Settings, moment: Moment, before: Moment | None, emulators: Emulators
+) -> None:
+    """What comes as files: merged ids from the bucket, engagement events, MoEngage's directory."""
+    with (
+        TemporaryDirectory() as folder,
+        warehouse.lock(settings.home, "relay load"),
+        warehouse.connect(settings) as connection,
+    ):
+        place = Path(folder)
+        merges = _written(place / "merges", moment.merge_files(before.now if before else None))
+        if merges:
+            load_merge_files(connection, settings, merges)
+        streams = _written(place / "moengage", moment.moengage_files())
+        load_moengage_events(connection, settings, streams)
+        zone = emulators.environ["CLEVERTAP_TIMEZONE"]
+        exports = _written(place / "clevertap", moment.clevertap_files(zone))
+        load_clevertap_files(connection, settings, exports)
+        (directory,) = _written(place, [("users.csv", moment.known_users("moengage"))])
+        load_known_users(connection, settings, "moengage", directory)
+        rows = directory.read_text(encoding="utf-8").splitlines()
+        emulators.moengage.add_users(dict(row) for row in csv.DictReader(rows))
 
 
-def _load_merges(settings: Settings, moment: Moment, *, since_moment: Moment | None) -> None:
-    """Bring the bucket's merged-id files in, as `relay load merges --path` does."""
-    since = None if since_moment is None else since_moment.now
-    with TemporaryDirectory() as folder:
-        paths = []
-        for name, content in moment.merge_files(since):
-            path = Path(folder) / name
-            path.write_bytes(content)
-            paths.append(path)
-        if not paths:
-            return
-        with (
-            warehouse.lock(settings.home, "relay rehearse"),
-            warehouse.connect(settings) as connection,
-        ):
-            load_merge_files(connection, settings, paths)
+def _written(folder: Path, files: Iterable[tuple[str, bytes]]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for name, content in files:
+        path = folder / name
+        path.write_bytes(content)
+        paths.append(path)
+    return paths
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -176,10 +176,12 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
     home = settings.home
     console.print("\nOpen next:")
-    console.print(f"  {home.outbox}/<plan_id>/   the sealed request bodies, as they were sent")
-    console.print(f"  {home.ledger}/             every attempt and answer")
-    console.print(f"  {home.analytics}   DuckDB: reports.deliveries, identity.persons, …")
-    console.print("  relay status, relay members, relay explain")
+    console.print(f"  {home.outbox}/<plan_id>/    the sealed request bodies, as they were sent")
+    console.print(f"  {home.ledger}/              every attempt and every answer")
+    console.print(
+        f"  {home.analytics}    reports.deliveries, identity.persons, cohorts.memberships"
+    )
+    console.print("  .venv/bin/relay status, history, members cart-to-clevertap")
     return 0
 
 
