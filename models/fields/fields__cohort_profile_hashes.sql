@@ -2,17 +2,33 @@
 -- for the cohort and the time it was computed; when it moves, the row is due again (`refreshed`).
 with
 
-profiles as (
-
-    select * from {{ ref('fields__cohort_profiles') }}
-    where is_member
-
-),
-
 keys as (
 
     select * from {{ ref('identity__keys') }}
     where destination = 'lytics' and status = 'ok'
+
+),
+
+profiles as (
+
+    select
+        keys.sync_name,
+        keys.key_type,
+        keys.match_key,
+        cohort_profiles.person_id,
+        cohort_profiles.amplitude_id,
+        cohort_profiles.user_id,
+        cohort_profiles.profile_columns
+    from keys
+    inner join {{ ref('fields__cohort_profiles') }} as cohort_profiles
+        on
+            keys.cohort_id = cohort_profiles.cohort_id
+            and keys.person_id = cohort_profiles.person_id
+    where cohort_profiles.left_at is null
+    qualify row_number() over (
+        partition by keys.sync_name, keys.person_id
+        order by cohort_profiles.preference
+    ) = 1
 
 ),
 
@@ -26,8 +42,7 @@ mappings as (
 taken_apart as (
 
     select
-        sync_name,
-        person_id,
+        * exclude (profile_columns),
         unnest(map_entries(cast(profile_columns as map(varchar, json)))) as entry
     from profiles
 
@@ -37,26 +52,19 @@ profile_fields as (
 
     select
         sync_name,
-        person_id,
+        key_type,
+        match_key,
         entry.key as field,
         entry.value ->> '$' as value_text
     from taken_apart
     union all
     select
         sync_name,
-        person_id,
-        'amplitude_id' as field,
-        amplitude_id as value_text
+        key_type,
+        match_key,
+        unnest(['amplitude_id', 'user_id']) as field,
+        unnest([amplitude_id, user_id]) as value_text
     from profiles
-    where amplitude_id is not null
-    union all
-    select
-        sync_name,
-        person_id,
-        'user_id' as field,
-        user_id as value_text
-    from profiles
-    where user_id is not null
 
 ),
 
@@ -64,29 +72,23 @@ mapped as (
 
     select
         profile_fields.sync_name,
-        profile_fields.person_id,
-        list_sort(list(
-            {
-                'target_field': mappings.target_field,
-                'field': profile_fields.field,
-                'value_text': profile_fields.value_text
-            }
-        )) as mapped_fields
+        profile_fields.key_type,
+        profile_fields.match_key,
+        list_sort(list([
+            mappings.target_field, profile_fields.field, profile_fields.value_text
+        ])) as mapped_fields
     from profile_fields
     inner join mappings
         on
             profile_fields.field in (mappings.source_field, mappings.value_field)
             or starts_with(profile_fields.field, mappings.prefix)
-    group by profile_fields.sync_name, profile_fields.person_id
+    group by profile_fields.sync_name, profile_fields.key_type, profile_fields.match_key
 
 )
 
 select
-    keys.sync_name,
-    keys.key_type,
-    keys.match_key,
-    {{ hash_of(['list(mapped.mapped_fields order by keys.person_id)']) }} as profile_hash
-from keys
-left join mapped
-    on keys.sync_name = mapped.sync_name and keys.person_id = mapped.person_id
-group by keys.sync_name, keys.key_type, keys.match_key
+    sync_name,
+    key_type,
+    match_key,
+    {{ hash_of(['mapped_fields']) }} as profile_hash
+from mapped

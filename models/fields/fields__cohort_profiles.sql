@@ -1,11 +1,10 @@
--- One row per Lytics sync and person its cohort ever held: what the newest row of the file says of them.
+-- One row per row that a cohort's file held for a run of snapshots, of cohorts that go to Lytics: whose it
+-- is, and its columns as Lytics' stream has them.
 with
 
-syncs as (
+synced_cohorts as (
 
-    select
-        sync_name,
-        cohort_id
+    select distinct cohort_id
     from {{ ref('stg_relay__syncs') }}
     where kind = 'cohort_sync' and destination = 'lytics'
 
@@ -28,9 +27,10 @@ members as (
 
     select
         members.*,
-        snapshots.app_id as project,
         coalesce(namespaces.namespace, 'default') as namespace
     from {{ ref('stg_amplitude__cohort_members') }} as members
+    semi join synced_cohorts
+        on members.cohort_id = synced_cohorts.cohort_id
     inner join snapshots
         on members.cohort_id = snapshots.cohort_id
     left join namespaces
@@ -71,45 +71,15 @@ of_persons as (
 
 ),
 
--- Somebody may stand in the file under several ids: the row of the canonical one speaks for all.
-newest as (
-
-    select
-        of_persons.cohort_id,
-        of_persons.person_id,
-        of_persons.project,
-        of_persons.left_at is null as is_member,
-        of_persons.properties,
-        persons.canonical_amplitude_id,
-        persons.primary_user_id
-    from of_persons
-    inner join persons
-        on of_persons.person_id = persons.person_id
-    qualify row_number() over (
-        partition by of_persons.cohort_id, of_persons.person_id
-        order by
-            of_persons.left_at desc nulls first,
-            of_persons.properties is null,
-            coalesce(
-                cast(of_persons.amplitude_id as varchar) = persons.canonical_amplitude_id, false
-            ) desc,
-            of_persons.amplitude_id nulls last,
-            of_persons.user_id nulls last,
-            of_persons.entered_at desc
-    ) = 1
-
-),
-
 with_columns as (
 
     select
-        syncs.sync_name,
-        newest.*,
-        amplitude_ids.id_value as amplitude_id,
-        user_ids.id_value as user_id,
+        of_persons.*,
+        persons.canonical_amplitude_id,
+        persons.primary_user_id,
         list_sort(list_filter(
             list_transform(
-                {{ json_entries('newest.properties') }},
+                {{ json_entries('of_persons.properties') }},
                 lambda one: {'field': one.key, 'value_text': one.value ->> '$'}
             ),
             lambda one: one.value_text != '' and one.field not in (
@@ -117,38 +87,54 @@ with_columns as (
                 'last_computed', 'synced_at'
             )
         )) as columns
-    from newest
-    inner join syncs
-        on newest.cohort_id = syncs.cohort_id
-    left join unique_ids as amplitude_ids
-        on
-            amplitude_ids.id_type = 'amplitude_id'
-            and newest.person_id = amplitude_ids.person_id
-            and newest.canonical_amplitude_id = amplitude_ids.id_value
-            and amplitude_ids.problem is null
-    left join unique_ids as user_ids
-        on
-            user_ids.id_type = 'user_id'
-            and newest.person_id = user_ids.person_id
-            and newest.primary_user_id = user_ids.id_value
-            and user_ids.problem is null
+    from of_persons
+    inner join persons
+        on of_persons.person_id = persons.person_id
 
 )
 
 select
     -- keys
-    sync_name,
-    cohort_id,
-    person_id,
-    project,
+    with_columns.cohort_id,
+    with_columns.person_id,
+
+    -- Of several rows of one person at one time the first by this speaks for all.
+    row_number() over (
+        partition by with_columns.cohort_id, with_columns.person_id
+        order by
+            with_columns.properties is null,
+            coalesce(
+                cast(with_columns.amplitude_id as varchar) = with_columns.canonical_amplitude_id,
+                false
+            ) desc,
+            with_columns.amplitude_id nulls last,
+            with_columns.user_id nulls last,
+            with_columns.entered_at desc,
+            cast(with_columns.properties as varchar)
+    ) as preference,
 
     -- attributes
-    is_member,
-    amplitude_id,
-    user_id,
+    amplitude_ids.id_value as amplitude_id,
+    user_ids.id_value as user_id,
     cast(
         '{' || coalesce(array_to_string(list_transform(
-            columns, lambda one: to_json(one.field) || ':' || to_json(one.value_text)
+            with_columns.columns, lambda one: to_json(one.field) || ':' || to_json(one.value_text)
         ), ','), '') || '}' as json
-    ) as profile_columns
+    ) as profile_columns,
+
+    -- times
+    with_columns.entered_at,
+    with_columns.left_at
 from with_columns
+left join unique_ids as amplitude_ids
+    on
+        amplitude_ids.id_type = 'amplitude_id'
+        and amplitude_ids.problem is null
+        and with_columns.person_id = amplitude_ids.person_id
+        and with_columns.canonical_amplitude_id = amplitude_ids.id_value
+left join unique_ids as user_ids
+    on
+        user_ids.id_type = 'user_id'
+        and user_ids.problem is null
+        and with_columns.person_id = user_ids.person_id
+        and with_columns.primary_user_id = user_ids.id_value

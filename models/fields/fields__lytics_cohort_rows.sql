@@ -33,6 +33,13 @@ snapshots as (
 
 ),
 
+newest_snapshots as (
+
+    select * from snapshots
+    where is_newest
+
+),
+
 profiles as (
 
     select * from {{ ref('fields__cohort_profiles') }}
@@ -106,30 +113,56 @@ rows_of_both as (
 
 ),
 
--- A removal carries the key alone: the other id would stitch the old key to whoever holds it now.
-of_persons as (
+with_persons as (
 
     select
         rows_of_both.*,
-        profiles.project,
-        if(rows_of_both.key_type = 'amplitude_id', rows_of_both.key_value, null) as amplitude_id,
-        case
-            when rows_of_both.key_type != 'amplitude_id' then rows_of_both.key_value
-            when rows_of_both.phase = 2 then profiles.user_id
-        end as user_id,
-        if(rows_of_both.phase = 2, profiles.profile_columns, cast('{}' as json)) as profile_columns,
-        -- Additions follow removals by a second: Lytics goes by the time of a row, not of its arrival.
-        rows_of_both.plan_time + to_seconds(rows_of_both.phase - 1) as synced_at
+        newest_snapshots.app_id as project,
+        unique_ids.person_id
     from rows_of_both
+    inner join newest_snapshots
+        on rows_of_both.cohort_id = newest_snapshots.cohort_id
     left join unique_ids
         on
-            unique_ids.id_type = if(rows_of_both.key_type = 'amplitude_id', 'amplitude_id', 'user_id')
+            if(rows_of_both.key_type = 'amplitude_id', 'amplitude_id', 'user_id')
+            = unique_ids.id_type
             and rows_of_both.key_value = unique_ids.id_value
             and unique_ids.problem is null
+
+),
+
+-- What the file said of the person at the time of the snapshot that the row is from.
+with_profiles as (
+
+    select
+        with_persons.*,
+        profiles.user_id as known_user_id,
+        profiles.profile_columns
+    from with_persons
     left join profiles
         on
-            rows_of_both.sync_name = profiles.sync_name
-            and unique_ids.person_id = profiles.person_id
+            with_persons.phase = 2
+            and with_persons.cohort_id = profiles.cohort_id
+            and with_persons.person_id = profiles.person_id
+            and with_persons.last_computed_at >= profiles.entered_at
+            and with_persons.last_computed_at < coalesce(profiles.left_at, timestamp 'infinity')
+    qualify row_number() over (
+        partition by with_persons.row_id
+        order by profiles.preference
+    ) = 1
+
+),
+
+-- A removal carries the key alone: the other id would stitch the old key to whoever holds it now.
+with_ids as (
+
+    select
+        *,
+        if(key_type = 'amplitude_id', key_value, null) as amplitude_id,
+        if(key_type = 'amplitude_id', known_user_id, key_value) as user_id,
+        -- Additions follow removals by a second: Lytics goes by the time of a row, not of its arrival.
+        plan_time + to_seconds(phase - 1) as synced_at
+    from with_profiles
 
 ),
 
@@ -145,7 +178,7 @@ rendered as (
             'last_computed': strftime(last_computed_at, '%Y-%m-%dT%H:%M:%SZ'),
             'synced_at': strftime(synced_at, '%Y-%m-%dT%H:%M:%SZ')
         }) as own_columns
-    from of_persons
+    from with_ids
 
 )
 
@@ -163,8 +196,11 @@ select
     -- attributes
     cast(
         left(cast(own_columns as varchar), -1)
-        || if(profile_columns = '{}', '}', ',' || substr(cast(profile_columns as varchar), 2))
-        as json
+        || if(
+            coalesce(profile_columns, '{}') = '{}',
+            '}',
+            ',' || substr(cast(profile_columns as varchar), 2)
+        ) as json
     ) as stream_columns,
 
     -- order: by time, then by how fresh the cohort is, then by its id

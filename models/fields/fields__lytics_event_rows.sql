@@ -24,11 +24,19 @@
 
 with recursive
 
--- An event without a time of its own takes that of its upload: the stream's timestamp_field is never empty.
-events as (
+new_events as (
 
-    select * replace (coalesce(event_time, server_upload_time) as event_time)
-    from {{ ref('stg_amplitude__distinct_events') }}
+    -- An event without a time of its own takes that of its upload: a row has its timestamp_field.
+    select
+        * replace (coalesce(event_time, server_upload_time) as event_time),
+        cast(
+            if(
+                device_id is null or insert_id is null,
+                {{ hash_of(['uuid']) }},
+                {{ hash_of(['project', 'device_id', 'insert_id']) }}
+            ) as uuid
+        ) as event_key
+    from {{ ref('stg_amplitude__events') }}
     where
         not is_relayed
         and exists (select 1 from {{ ref('fields__lytics_event_imports') }})
@@ -36,6 +44,34 @@ events as (
             -- By load, not by time: an event that comes late counts.
             and load_id > getvariable('newest_load')
         {% endif %}
+    -- A client's retry has the project, device and insert id of the first sending, at any time.
+    qualify row_number() over (partition by event_key order by server_upload_time, uuid) = 1
+
+),
+
+events as (
+
+    select
+        new_events.*,
+        {% if is_incremental() %}
+            -- An earlier copy of an event that was counted takes its place: who counted that one has
+            -- to count anew.
+            if(
+                known.event_key is null,
+                [],
+                list_distinct(list_append(known.former_fragments, known.fragment_id))
+            )
+        {% else %}
+            cast([] as uuid[])
+        {% endif %} as former_fragments
+    from new_events
+    {% if is_incremental() %}
+        left join {{ this }} as known
+            on new_events.event_key = known.event_key
+        where
+            known.event_key is null
+            or (new_events.server_upload_time, new_events.uuid) < (known.uploaded_at, known.uuid)
+    {% endif %}
 
 ),
 
@@ -173,34 +209,20 @@ rendered as (
 
 ),
 
-identified as (
+located as (
 
     select
-        -- keys
-        cast({{ hash_of([
-            'events.project', 'events.device_id',
-            'coalesce(events.insert_id, cast(events.uuid as varchar))'
-        ]) }} as uuid) as event_key,
+        events.event_key,
         events.uuid,
         events.project,
         cast(events.amplitude_id as varchar) as amplitude_id,
         events.user_id,
-
-        -- attributes
-        cast(concat(
-            left(rendered.own_members, -1), ',' || rendered.property_members, '}'
-        ) as json) as stream_columns,
-
-        -- times
-        events.event_time as event_at,
-        events.server_upload_time as uploaded_at,
-        {{ order_in_time(
-            'events.event_time',
-            "cast('0x' || left(replace(cast(events.uuid as varchar), '-', ''), 16) as ubigint)"
-        ) }} as order_key,
-
-        -- lineage
-        events.load_id
+        events.event_time,
+        events.server_upload_time,
+        events.former_fragments,
+        events.load_id,
+        concat(left(rendered.own_members, -1), ',' || rendered.property_members, '}')
+            as stream_columns
     from events
     inner join rendered
         on events.uuid = rendered.uuid
@@ -208,22 +230,26 @@ identified as (
 )
 
 select
-    identified.*,
-    {{ lytics_fragment_id('identified.project', 'identified.amplitude_id', 'identified.user_id') }}
-        as fragment_id,
-    {% if is_incremental() %}
-        -- An earlier copy of an event that was counted already takes its place: whoever counted that one
-        -- has to count anew.
-        if(
-            replaced.event_key is null,
-            [],
-            list_distinct(list_append(replaced.former_fragments, replaced.fragment_id))
-        )
-    {% else %}
-        cast([] as uuid[])
-    {% endif %} as former_fragments
-from identified
-{% if is_incremental() %}
-    left join {{ this }} as replaced
-        on identified.event_key = replaced.event_key
-{% endif %}
+    -- keys
+    event_key,
+    uuid,
+    {{ lytics_fragment_id('project', 'amplitude_id', 'user_id') }} as fragment_id,
+    project,
+    amplitude_id,
+    user_id,
+
+    -- attributes
+    cast(stream_columns as json) as stream_columns,
+    former_fragments,
+
+    -- times
+    event_time as event_at,
+    server_upload_time as uploaded_at,
+    {{ order_in_time(
+        'event_time',
+        "cast('0x' || left(replace(cast(uuid as varchar), '-', ''), 16) as ubigint)"
+    ) }} as order_key,
+
+    -- lineage
+    load_id
+from located

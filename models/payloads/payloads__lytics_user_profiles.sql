@@ -87,9 +87,13 @@ by_key as (
     from stream_values
     inner join fragments
         on stream_values.fragment_id = fragments.fragment_id
+    -- An id that must not be sent gives the profile nothing either.
     where
-        not (stream_values.source_field = 'amplitude_id' and fragments.amplitude_id is null)
-        and not (stream_values.source_field = 'user_id' and fragments.user_id is null)
+        case stream_values.source_field
+            when 'amplitude_id' then fragments.amplitude_id is not null
+            when 'user_id' then fragments.user_id is not null
+            else true
+        end
     group by fragments.profile_id, stream_values.target_field, stream_values.map_key
 
 ),
