@@ -83,7 +83,7 @@ def test_models_and_uploader_agree_on_every_row(seed: int, compiled_models: Comp
         " from range(1, ?) as requests(r), range(?) as positions(p)",
         [PLAN, SYNC, requests + 1, ROWS],
     )
-    lines = []
+    lines: list[LedgerLine] = []
     for request in range(1, requests + 1):
         for _ in range(rng.randint(0, 5)):
             lines.append(_line(rng, len(lines) + 1, request))
