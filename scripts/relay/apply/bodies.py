@@ -40,8 +40,8 @@ def cut_body(body: bytes, path: Sequence[str]) -> Body:
     Raises:
         PlanError: There is no such list.
     """
-    text = body.decode("utf-8")
     try:
+        text = body.decode("utf-8")
         start = _skip(text, 0)
         for key in path:
             start = _value_of(text, start, key)

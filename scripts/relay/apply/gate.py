@@ -75,7 +75,7 @@ class Gate:
             now = self._clock()
             self._closed_until = max(self._closed_until, now + hold)
             self._successes = 0
-            if began >= self._slowed_at:
+            if began > self._slowed_at:
                 self._slowed_at = now
                 self._allowed = max(1, self._allowed // 2)
 

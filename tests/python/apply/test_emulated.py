@@ -161,6 +161,7 @@ def test_no_fault_leaves_a_row_without_its_outcome(tmp_path: Path) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(3600)
 def test_none_of_all_faults_leaves_a_row_without_its_outcome(tmp_path: Path) -> None:
     print(f"{go_through(tmp_path, rounds())} fault scripts: every row has its outcome")
 
@@ -206,6 +207,7 @@ def test_no_storm_leaves_a_row_without_its_outcome(tmp_path: Path) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(3600)
 def test_no_storm_of_a_hundred_leaves_a_row_without_its_outcome(tmp_path: Path) -> None:
     seeds = range(100, 200)
     print(f"{weather(tmp_path, seeds)} faults in {len(seeds)} storms: every row has its outcome")

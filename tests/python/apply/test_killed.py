@@ -116,6 +116,7 @@ def test_killed_at_any_point_it_goes_on_and_nothing_is_doubled(tmp_path: Path) -
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(3600)
 def test_killed_at_every_arrival_at_every_point(tmp_path: Path) -> None:
     with emulators() as vendors, Forks() as forks:
         counts = reached(tmp_path, vendors, forks)
@@ -126,6 +127,7 @@ def test_killed_at_every_arrival_at_every_point(tmp_path: Path) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(3600)
 def test_killed_again_and_again_at_random_moments(tmp_path: Path) -> None:
     """Each world is killed until a run gets through."""
     kills = 0
