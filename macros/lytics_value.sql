@@ -10,7 +10,8 @@
         when 'string'
             then if({{ value }} = '', null, cast(to_json({{ value }}) as varchar))
         when 'int'
-            then cast(coalesce(
+            then cast(if(
+                regexp_full_match({{ value }}, '[+-]?[0-9]+'),
                 try_cast({{ value }} as bigint),
                 if(
                     try_cast({{ value }} as double) = trunc(try_cast({{ value }} as double)),

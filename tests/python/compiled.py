@@ -26,6 +26,11 @@ class CompiledModels:
             if node["resource_type"] == "model"
         }
         self._names = {node["unique_id"]: node["name"] for node in self._nodes.values()}
+        self._tests = {
+            node["name"]: node
+            for node in manifest["nodes"].values()
+            if node["resource_type"] == "test"
+        }
 
     @classmethod
     def of_project(cls, folder: Path) -> "CompiledModels":
@@ -40,6 +45,16 @@ class CompiledModels:
                 (folder / "done").touch()
         manifest = folder / "home" / "target" / "manifest.json"
         return cls(json.loads(manifest.read_text(encoding="utf-8")))
+
+    @property
+    def names(self) -> set[str]:
+        """Of all models."""
+        return set(self._nodes)
+
+    def test(self, name: str) -> str:
+        """The query of a data test; what it gives, if anything, is offenders."""
+        node = self._tests[name]
+        return str(node["compiled_code"]).replace('"relay".', "")
 
     def run(
         self, connection: DuckDBPyConnection, names: Iterable[str], *, given: Collection[str] = ()

@@ -97,8 +97,11 @@ def profiles_of(
 
     keys_of = []
     for row in rows:
-        keys = [(target, str(row.values[name])) for name, target in UNIQUE_IDS.items()
-                if row.values.get(name)]
+        keys = [
+            (target, str(row.values[name]))
+            for name, target in UNIQUE_IDS.items()
+            if row.values.get(name)
+        ]
         keys_of.append(keys)
         for key in keys[1:]:
             root[find(key)] = find(keys[0])
@@ -106,8 +109,8 @@ def profiles_of(
     for row, keys in zip(rows, keys_of, strict=True):
         profile = profiles.setdefault(find(keys[0]), Profile())
         for mapping in by_stream.get(row.stream, []):
-            for key, value in _values(mapping, row.values):
-                _put(profile, mapping, key, value, (row.at, row.order))
+            for entry, value in _values(mapping, row.values):
+                _put(profile, mapping, entry, value, (row.at, row.order))
     members: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for keys in keys_of:
         for key in keys:
@@ -174,7 +177,9 @@ def _cast(kind: str, value: Any) -> Any:
     if kind == "number":
         return number if math.isfinite(number) else None
     assert kind == "int", kind
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else int(number)
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    return int(number) if number.is_integer() else None
 
 
 def _iso(moment: datetime) -> str:

@@ -261,7 +261,7 @@ class LyticsWorld:
 def _cohort_order(last_computed: str, cohort_id: str) -> int:
     """What decides between rows of one second: the newer computation, then a hash of the cohort."""
     seconds = int(datetime.fromisoformat(last_computed).timestamp())
-    low = int.from_bytes(hashlib.md5(cohort_id.encode()).digest()[8:], "little")  # noqa: S324
+    low = int.from_bytes(hashlib.md5(cohort_id.encode()).digest()[8:], "little")
     return seconds * 2**32 + low // 2**32
 
 

@@ -74,17 +74,15 @@ def test_an_event_is_counted_and_sent_once_whatever_is_loaded_again(
     load_events(world.connection, [first], load_id=1)
     world.build()
     world.send()
+    changes: list[dict[str, Any]] = [
+        {"server_upload_time": "2026-02-01 09:00:00"},
+        {"server_upload_time": "2026-02-01 00:00:00", "event_type": "Signed up earlier"},
+        {"$insert_id": "relay:moengage:1"},
+        {"$insert_id": "other", "event_properties": {"$source": "MOENGAGE"}},
+    ]
     copies = [
         {**first, "uuid": f"00000000-0000-4000-8000-00000000000{number}", **changed}
-        for number, changed in enumerate(
-            [
-                {"server_upload_time": "2026-02-01 09:00:00"},
-                {"server_upload_time": "2026-02-01 00:00:00", "event_type": "Signed up earlier"},
-                {"$insert_id": "relay:moengage:1"},
-                {"$insert_id": "other", "event_properties": {"$source": "MOENGAGE"}},
-            ],
-            start=1,
-        )
+        for number, changed in enumerate(changes, start=1)
     ]
     load_events(world.connection, copies, load_id=2)
     world.at(NOW + timedelta(hours=1))
