@@ -1,5 +1,6 @@
 -- One row per waiting event of MoEngage and property of it, as Amplitude gets it.
--- An event's own attributes go along under the map's names; of its user only what the map has.
+-- An event's own attributes go along, under the map's names; of its user only what the map has.
+-- Keys are compared without case and joining marks: `campaignId` is `campaign_id`.
 with
 
 waiting as (
@@ -93,7 +94,8 @@ mapped as (
     left join property_map
         on
             fields.source_object = property_map.source_object
-            and fields.source_key = property_map.source_key
+            and {{ event_name_key('fields.source_key') }}
+            = {{ event_name_key('property_map.source_key') }}
     where fields.source_object = 'event_attributes' or property_map.target_property is not null
 
 ),

@@ -56,6 +56,11 @@ class CompiledModels:
         node = self._tests[name]
         return str(node["compiled_code"]).replace('"relay".', "")
 
+    def code(self, name: str) -> str:
+        """One model's SQL, without the name of the database."""
+        node = self._nodes[name]
+        return str(node["compiled_code"]).replace(f'"{node["database"]}".', "")
+
     def run(
         self, connection: DuckDBPyConnection, names: Iterable[str], *, given: Collection[str] = ()
     ) -> None:
@@ -73,7 +78,7 @@ class CompiledModels:
                 self._run_one(connection, self._names[parent], done)
         kind = "view" if node["config"]["materialized"] == "view" else "table"
         relation = node["relation_name"].split(".", 1)[1]
-        code = node["compiled_code"].replace(f'"{node["database"]}".', "")
+        code = self.code(name)
         connection.execute(f'create schema if not exists "{node["schema"]}"')
         connection.execute(f"create or replace {kind} {relation} as {code}")
         done.add(name)
