@@ -44,10 +44,12 @@ class Plugin(BasePlugin):
 def _publish_after_build(settings: Settings) -> None:
     """Publish if the dbt command that is ending was a build or run without a failure."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.flags import get_flags
 
-    if not {"build", "run"} & set(sys.argv[1:]) or "--empty" in sys.argv:
+    flags = get_flags()
+    if flags.WHICH not in {"build", "run"} or getattr(flags, "EMPTY", False):
         return
-    results = Path(settings.project_root) / "target" / "run_results.json"
+    results = Path(settings.project_root) / (flags.TARGET_PATH or "target") / "run_results.json"
     if not results.exists():
         return
     statuses = {result["status"] for result in json.loads(results.read_text())["results"]}
