@@ -6,6 +6,7 @@ process has no threads of its own, so that forking is safe.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ class Forks:
         fault_at: str = "",
         fault_log: Path | None = None,
         stop_after: float = 0.0,
+        stop_by: signal.Signals = signal.SIGKILL,
     ) -> int:
         """Apply a plan.
 
@@ -44,7 +46,8 @@ class Forks:
             environ: Credentials and addresses.
             fault_at: `name:n`, to be killed at the n-th arrival at this point.
             fault_log: File that gets the name of each point.
-            stop_after: Seconds after which it is sent SIGKILL, wherever it is; 0: never.
+            stop_after: Seconds after which it is sent a signal, wherever it is; 0: never.
+            stop_by: That signal.
 
         Returns:
             The exit code; the negative number of the signal it was killed by.
@@ -58,6 +61,7 @@ class Forks:
             "environ": environ,
             "points": {name: value for name, value in points.items() if value},
             "stop_after": stop_after,
+            "stop_by": int(stop_by),
         }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
@@ -81,7 +85,8 @@ def _apply(order: dict[str, Any]) -> int:
     os.environ.update(order["points"])
     settings = load_settings(Path(order["home"]), environ=order["environ"])
     plan = read_plan(settings.home, order["plan_id"])
-    return apply_plan(settings, plan).exit_code
+    with stopping_on_signals() as stop:
+        return apply_plan(settings, plan, stop=stop).exit_code
 
 
 def _serve() -> None:
@@ -96,18 +101,18 @@ def _serve() -> None:
                 os._exit(code)
         if order["stop_after"]:
             time.sleep(order["stop_after"])
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, order["stop_by"])
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
 if __name__ == "__main__":
-    import signal
     import time
 
     import duckdb  # noqa: F401 - read once, for every fork
 
     from relay.apply.run import apply_plan
+    from relay.cli.signals import stopping_on_signals
     from relay.plan.manifest import read_plan
     from relay.settings import load_settings
 

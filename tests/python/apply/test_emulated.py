@@ -35,8 +35,9 @@ STATUSES = {
     "amplitude": [413, 429, 500, 502, 503],
     "files": [403, 500, 503],
 }
-# Statuses that a vendor gives only where it has stored nothing (5xx may come after storing).
+# Statuses that a vendor gives only where it has stored nothing; other 5xx may come after storing.
 STORES_NOTHING = {400, 403, 413, 429}
+NOT_STORED = {"amplitude": STORES_NOTHING | {503}}
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def scripts(vendor: str) -> list[Fault]:
             found.append(Fault("timeout", route, stored=stored, seconds=1.0))
             found.append(Fault("html", route, stored=stored, status=502))
             for status in STATUSES[vendor]:
-                if not (stored and status in STORES_NOTHING):
+                if not (stored and status in NOT_STORED.get(vendor, STORES_NOTHING)):
                     found.append(Fault("status", route, status=status, stored=stored))
         found.append(Fault("cut", route))
         found.append(Fault("truncated", route))
@@ -167,11 +168,18 @@ def test_none_of_all_faults_leaves_a_row_without_its_outcome(tmp_path: Path) -> 
 
 
 def storm(seed: int) -> dict[str, list[Fault]]:
-    """Many faults at every vendor, by the dice of a seed."""
+    """Many faults at every vendor, by the dice of a seed.
+
+    No event is refused that was taken before: a vendor that says of the same bytes now this and
+    now that cannot be told from one that forgets.
+    """
     dice = random.Random(seed)
     found = {}
     for vendor in ROUTES:
-        chosen = dice.sample(scripts(vendor), k=4)
+        possible = [
+            fault for fault in scripts(vendor) if (vendor, fault.kind) != ("amplitude", "partial")
+        ]
+        chosen = dice.sample(possible, k=4)
         found[vendor] = [
             replace(
                 fault, nth=dice.randint(1, 4), times=dice.randint(1, 3), every=dice.randint(1, 3)

@@ -115,6 +115,23 @@ def test_killed_at_any_point_it_goes_on_and_nothing_is_doubled(tmp_path: Path) -
     assert kills >= len(points) - 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_and_the_next_run_goes_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with emulators() as vendors, Forks() as forks:
+        world = World(tmp_path, vendors)
+        for vendor in vendors.vendors:
+            vendor.latency_seconds = 0.2
+        assert run(world, forks, stop_after=0.6, stop_by=number) == 130
+        left = [outcome for kind in world.syncs for outcome in world.outcomes(kind).values()]
+        # What was in flight was answered: nothing is in doubt.
+        assert set(left) <= {"delivered", "pending"}
+        world.assert_the_ledger_tells_the_truth()
+        assert run(world, forks) == 0
+        world.assert_everything_arrived_once()
+
+
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
 def test_killed_at_every_arrival_at_every_point(tmp_path: Path) -> None:
