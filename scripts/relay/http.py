@@ -18,6 +18,7 @@ import logging
 import random
 import ssl
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,34 @@ stamina.instrumentation.set_on_retry_hooks([])
 
 class StoppedError(Exception):
     """The run was asked to stop while this request was waiting for its turn or its retry."""
+
+
+class LinkedStop(threading.Event):
+    """An event that is also set while another one is: ends a part, without ending the whole.
+
+    Args:
+        whole: The other event; None for none.
+    """
+
+    _GLANCE_SECONDS = 0.2
+
+    def __init__(self, whole: threading.Event | None = None) -> None:
+        super().__init__()
+        self._whole = whole
+
+    def is_set(self) -> bool:
+        """Whether this event or the other one is set."""
+        return super().is_set() or (self._whole is not None and self._whole.is_set())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until either is set, `timeout` seconds at most; whether one is."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self.is_set():
+            left = self._GLANCE_SECONDS if end is None else end - time.monotonic()
+            if left <= 0:
+                return False
+            super().wait(min(left, self._GLANCE_SECONDS))
+        return True
 
 
 @dataclass(frozen=True)

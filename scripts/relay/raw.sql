@@ -6,7 +6,9 @@ create schema if not exists raw;
 create sequence if not exists raw.load_ids;
 
 -- One row per event of Amplitude's export: its 55 keys, then what else the line held.
--- A value its column cannot hold is null there and kept, under its own key, in `extra`.
+-- A value its column cannot hold is null there and kept, under its own key, in `extra`, where the
+-- second value of a key that stands there twice is `key#2`. `project` is what the loads were told
+-- with --project, else null: then `app` says it. `source_file` ends with the archive's member.
 create table if not exists raw.amplitude_events (
     "$insert_id" varchar,
     "$insert_key" varchar,
@@ -64,19 +66,47 @@ create table if not exists raw.amplitude_events (
     uuid uuid not null,
     version_name varchar,
     extra json,
+    project varchar,
     source_file varchar not null,
+    line_number bigint not null,
     load_id bigint not null,
     loaded_at timestamp not null
 );
 
 -- One row per project and hour of Amplitude's export: whether it is loaded, and from which bytes.
+-- `row_count` is how many lines those bytes have for the hour. Hours are read again until they have
+-- been read once when no late event is to be expected any more: from then on `is_final`.
 create table if not exists raw.loaded_windows (
     project varchar not null,
     hour timestamp not null,
     state varchar not null,
     row_count bigint,
+    is_final boolean not null default false,
     source_file varchar,
     sha256 varchar,
+    reason varchar,
+    load_id bigint,
+    loaded_at timestamp not null
+);
+
+-- One row per project: the first hour that `load events` without --from cares for.
+create table if not exists raw.event_load_starts (
+    project varchar not null,
+    starts_at timestamp not null
+);
+
+-- One row per landed file that was read or refused, and what became of its rows. Two files with one
+-- `content_sha256` hold the same members, byte for byte, whatever their archives look like.
+create table if not exists raw.loaded_files (
+    source varchar not null,
+    source_file varchar not null,
+    sha256 varchar not null,
+    content_sha256 varchar not null,
+    state varchar not null,
+    row_count bigint,
+    loaded bigint,
+    duplicates bigint,
+    rejected bigint,
     reason varchar,
     load_id bigint,
     loaded_at timestamp not null

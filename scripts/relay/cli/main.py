@@ -2,14 +2,24 @@
 
 import click
 
-from relay import __version__
+from relay import __version__, logs
 from relay.cli import apply, decide, emulate, look, plan, receive
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="relay")
-def relay() -> None:
+@click.option(
+    "--log",
+    "log_level",
+    type=click.Choice(logs.LEVELS),
+    default="warning",
+    envvar="RELAY_LOG",
+    show_envvar=True,
+    help="Least level of log lines: JSON on standard error, no personal data.",
+)
+def relay(log_level: str) -> None:
     """Carry Amplitude cohorts and events to their destinations, and engagement events back."""
+    logs.configure(log_level)
 
 
 for subject in (plan, apply, decide, look, receive, emulate):

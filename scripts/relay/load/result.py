@@ -119,7 +119,6 @@ class LoadResult:
             "loaded": self.loaded,
             "duplicates": self.duplicates,
             "rejected": self.rejected,
-            "landed": list(self.files),
             "failures": [failure.document() for failure in self.failures],
             "notes": [note.document() for note in self.notes],
             **self.details,
