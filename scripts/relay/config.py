@@ -6,11 +6,11 @@ file finds them all.
 """
 
 from collections.abc import Iterator
-from datetime import time
+from datetime import date, time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from relay.config_types import (
@@ -176,15 +176,18 @@ class EventExport(Entry):
 
     name: Name
     source: Literal["clevertap", "moengage"]
+    nickname: Text | None = None
     enabled: StrictBool = True
     events: Events = "engagement"
     frequency: ExportFrequency = "every_24_hours"
     start_date: Day | None = None
+    cycle_from: Day | None = None
     from_date: Annotated[Day | None, Field(alias="from")] = None
     to_date: Annotated[Day | None, Field(alias="to")] = None
     user_id_from: Text = ""
     device_id_from: Text = ""
     residency: Literal["eu", "standard"] | None = None
+    created_at: AwareDatetime | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -201,6 +204,8 @@ class EventExport(Entry):
             yield "frequency", "streaming goes only with source: moengage"
         if one_time and self.start_date is not None:
             yield "start_date", "goes only with every_N_hours; one_time takes from and to"
+        if self.every_hours is None and self.cycle_from is not None:
+            yield "cycle_from", "goes only with every_N_hours"
         for key, value in (("from", self.from_date), ("to", self.to_date)):
             if one_time and value is None:
                 yield key, "a one_time export needs from and to: the first and the last day"
@@ -223,6 +228,15 @@ class EventExport(Entry):
     def destination(self) -> Literal["amplitude"]:
         """Engagement events always go to Amplitude."""
         return "amplitude"
+
+    @property
+    def cycle_start(self) -> date | None:
+        """The midnight that runs are counted from, and before which there is none.
+
+        Events are carried from `start_date` on. Another frequency begins a new cycle, at
+        `cycle_from`, and leaves that day alone.
+        """
+        return self.cycle_from or self.start_date
 
     @property
     def every_hours(self) -> int | None:

@@ -40,8 +40,8 @@ def is_due(sync: Sync, *, last_run: datetime | None, now: datetime, zone: ZoneIn
     Hourly syncs are due at each full hour and near-real-time ones at each full minute of UTC; daily
     ones at `at` in `timezone`, once a day whatever the clock of the zone does: where it skips that
     time, as much later; where it has it twice, at the first. Exports of every N hours are due at
-    midnight of `start_date` and each N hours of the wall clock from there on, not before; without
-    a `start_date` the cycle begins anew each midnight. So another frequency begins a new cycle.
+    midnight of `cycle_from` (default `start_date`) and each N hours of the wall clock from there
+    on, not before; without either the cycle begins anew each midnight.
 
     Args:
         sync: An entry of syncs.yml.
@@ -60,8 +60,8 @@ def is_due(sync: Sync, *, last_run: datetime | None, now: datetime, zone: ZoneIn
         if last_run is None:
             return Due(True, None, "first run")
         return Due(False, None, f"ran once, {_text(last_run)}")
-    if isinstance(sync, EventExport) and sync.start_date is not None:
-        start = _instant(datetime.combine(sync.start_date, time()), zone)
+    if isinstance(sync, EventExport) and sync.cycle_start is not None:
+        start = _instant(datetime.combine(sync.cycle_start, time()), zone)
         if now < start:
             return Due(False, start, f"starts {_text(start)}")
     after = now if last_run is None else max(now, last_run)
@@ -129,7 +129,7 @@ def _near(sync: Sync, zone: ZoneInfo, instant: datetime) -> Iterable[datetime]:
     if isinstance(sync, EventExport):
         local = instant.astimezone(zone).replace(tzinfo=None)
         hours = timedelta(hours=sync.every_hours or 24)
-        for wall in _cycle(sync.start_date, hours, local - 2 * _NEAR, local + 2 * _NEAR):
+        for wall in _cycle(sync.cycle_start, hours, local - 2 * _NEAR, local + 2 * _NEAR):
             yield _instant(wall, zone)
     elif isinstance(sync, CohortSync):
         today = instant.astimezone(sync.zone).date()

@@ -1,0 +1,1 @@
+"""Event exports as things with a life: created, edited, stopped, listed."""
