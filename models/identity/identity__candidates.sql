@@ -1,15 +1,32 @@
--- One row per candidate link: the left identifier may be the person of the right one; rank 1 is the one to follow.
+-- One row per candidate link: the left identifier may be the person of the right one (ID-7). Rank 1 is the first.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='left_key',
+    meta={'part': 'links', 'region': 'identity__touched', 'region_key': 'identifier_key'},
+) }}
+{% set anew = resolves_anew('links') -%}
+
 with
+
+touched as (
+
+    select * from {{ ref('identity__touched') }}
+
+),
 
 sightings as (
 
     select * from {{ ref('identity__sightings') }}
+    {% if not anew %}
+        where amplitude_key in (select identifier_key from touched)
+    {% endif %}
 
 ),
 
-merges as (
+contaminated as (
 
-    select * from {{ ref('identity__merges') }}
+    select * from {{ ref('identity__contaminated_ids') }}
 
 ),
 
@@ -20,31 +37,23 @@ overrides as (
 
 ),
 
-device_links as (
+merges as (
 
-    select * from {{ ref('identity__device_links') }}
+    select * from {{ ref('identity__merges') }}
+    {% if not anew %}
+        where left_key in (select identifier_key from touched)
+    {% endif %}
 
 ),
 
-observed as (
+device_links as (
 
-    select
-        2 as class_number,
-        'observed' as link_class,
-        amplitude_key as left_key,
-        'amplitude_id' as left_id_type,
-        cast(amplitude_id as varchar) as left_id_value,
-        user_key as right_key,
-        'user_id' as right_id_type,
-        user_id as right_id_value,
-        namespace,
-        sum(row_count) as row_count,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at,
-        {{ first_of('first_seen_at', 'first_row') }} as first_row
-    from sightings
-    where amplitude_key is not null and user_key is not null
-    group by amplitude_key, amplitude_id, user_key, user_id, namespace
+    select * from {{ ref('identity__device_links') }}
+    where
+        right_key is not null
+        {% if not anew %}
+            and left_key in (select identifier_key from touched)
+        {% endif %}
 
 ),
 
@@ -61,12 +70,34 @@ overridden as (
         right_id_value,
         namespace,
         count(*) as row_count,
+        'overrides line ' || min(line) as first_row,
         cast(min(decided_on) as timestamp) as first_seen_at,
-        cast(max(decided_on) as timestamp) as last_seen_at,
-        'overrides line ' || min(line) as first_row
+        cast(max(decided_on) as timestamp) as last_seen_at
     from overrides
     group by
         left_key, left_id_type, left_id_value, right_key, right_id_type, right_id_value, namespace
+
+),
+
+observed as (
+
+    select
+        2 as class_number,
+        'observed' as link_class,
+        amplitude_key as left_key,
+        'amplitude_id' as left_id_type,
+        cast(amplitude_id as varchar) as left_id_value,
+        user_key as right_key,
+        'user_id' as right_id_type,
+        user_id as right_id_value,
+        namespace,
+        sum(row_count) as row_count,
+        {{ first_of('first_seen_at', 'first_row') }} as first_row,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from sightings
+    where amplitude_key is not null and user_key is not null
+    group by amplitude_key, amplitude_id, user_key, user_id, namespace
 
 ),
 
@@ -83,10 +114,10 @@ merged as (
         cast(merged_amplitude_id as varchar) as right_id_value,
         namespace,
         row_count,
-        first_seen_at,
-        last_seen_at,
         'merge ' || amplitude_id || ' > ' || merged_amplitude_id
-        || coalesce(' of ' || strftime(first_seen_at, '%Y-%m-%dT%H:%M:%SZ'), '') as first_row
+        || coalesce(' of ' || strftime(first_seen_at, '%Y-%m-%dT%H:%M:%SZ'), '') as first_row,
+        first_seen_at,
+        last_seen_at
     from merges
 
 ),
@@ -101,8 +132,18 @@ stronger as (
 
 ),
 
+stated as (
+
+    select stronger.*
+    from stronger
+    where
+        left_key not in (select amplitude_key from contaminated)
+        and right_key not in (select amplitude_key from contaminated)
+
+),
+
 -- An id that Amplitude or a person says something about is not anonymous: no device speaks for it.
-on_devices as (
+suggested as (
 
     select
         4 as class_number,
@@ -115,22 +156,26 @@ on_devices as (
         right_id_value,
         namespace,
         1 as row_count,
-        known_at as first_seen_at,
-        known_at as last_seen_at,
         anonymous_row as first_row,
+        nullif(known_at, timestamp 'infinity') as first_seen_at,
+        nullif(known_at, timestamp 'infinity') as last_seen_at,
         device_id,
         known_row
     from device_links
-    anti join stronger
+    anti join stated
         using (left_key)
+    qualify row_number() over (
+        partition by left_key
+        order by known_at, right_id_value, device_id
+    ) = 1
 
 ),
 
 candidates as (
 
-    select * from stronger
+    select * from stated
     union all by name
-    select * from on_devices
+    select * from suggested
 
 )
 
@@ -145,7 +190,7 @@ select
     right_id_type,
     right_id_value,
 
-    -- An identifier follows the first of its candidates (ID-7).
+    -- An identifier follows the first of its candidates.
     row_number() over (
         partition by left_key
         order by

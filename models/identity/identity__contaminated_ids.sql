@@ -1,4 +1,4 @@
--- One row per amplitude id that many strangers share because a product sent a junk user id for all of them.
+-- One row per amplitude id that many strangers share because a product sent a junk user id for them.
 with
 
 sightings as (
@@ -16,9 +16,12 @@ suspects as (
 )
 
 select
+    -- keys
     sightings.amplitude_key,
     sightings.namespace,
     sightings.amplitude_id,
+
+    -- attributes
     count(distinct sightings.device_key) as devices_count,
     min(sightings.user_id) filter (where sightings.is_user_junk) as junk_user_id
 from sightings

@@ -1,22 +1,23 @@
--- One row per anonymous id that a known user followed on one of its devices: the first such user (ID-10).
+-- One row per anonymous id and device it was seen on: the known user who followed there, if any (ID-10).
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='left_key',
+    meta={'part': 'links', 'region': 'identity__touched', 'region_key': 'identifier_key'},
+) }}
+{% set anew = resolves_anew('links') -%}
+
 with
 
-sightings as (
+anonymous as (
 
-    select * from {{ ref('identity__sightings') }}
-    where source = 'events'
-
-),
-
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
+    select * from {{ ref('identity__anonymous_ids') }}
 
 ),
 
-devices as (
+scope as (
 
-    select * from {{ ref('identity__devices') }}
+    select * from {{ ref('identity__scope') }}
 
 ),
 
@@ -26,113 +27,164 @@ event_rows as (
 
 ),
 
-settings as (
+known_users as (
 
-    select * from {{ ref('stg_relay__settings') }}
-
-),
-
--- Devices on which somebody anonymous may have become somebody known.
-candidate_devices as (
-
-    select devices.device_key
-    from devices
-    cross join settings
-    where
-        settings.device_linking = 'first_known_user'
-        and devices.has_anonymous_rows
-        and devices.users_count > 0
-        and not devices.is_shared
-
-),
-
-on_device as (
-
-    select
-        sightings.*,
-        sightings.amplitude_key is not null
-        and contaminated.amplitude_key is null as names_amplitude
-    from sightings
-    semi join candidate_devices
-        on sightings.device_key = candidate_devices.device_key
-    left join contaminated
-        on sightings.amplitude_key = contaminated.amplitude_key
-
-),
-
-anonymous as (
-
-    select
-        if(names_amplitude, amplitude_key, device_key) as left_key,
-        if(names_amplitude, 'amplitude_id', 'device_id') as left_id_type,
-        if(names_amplitude, cast(amplitude_id as varchar), device_id) as left_id_value,
-        namespace,
+    select distinct
         device_key,
+        user_key,
+        namespace,
         device_id,
-        min(coalesce(first_seen_at, timestamp 'infinity')) as anonymous_at,
-        {{ first_of('first_seen_at', 'first_row') }} as anonymous_row
-    from on_device
-    where user_key is null
-    group by all
+        user_id
+    from {{ ref('identity__sightings') }}
+    where
+        user_key is not null
+        and device_key in (select device_key from anonymous)
 
 ),
+
+{% if anew -%}
+    looked_at as (
+
+        select * from event_rows
+
+    ),
+{%- else -%}
+    found_before as (
+
+        select links.*
+        from {{ this }} as links
+        inner join anonymous
+            on
+                links.left_key = anonymous.left_key
+                and links.device_key = anonymous.device_key
+                and links.anonymous_at = anonymous.anonymous_at
+
+    ),
+
+    -- Who followed before may only give way to somebody in a new row. For an id that is new here, or
+    -- first seen at another time than was known, old rows since that time are looked at too.
+    looked_for_anew as (
+
+        select min(anonymous.anonymous_at) as since_at
+        from anonymous
+        anti join found_before
+            on
+                anonymous.left_key = found_before.left_key
+                and anonymous.device_key = found_before.device_key
+
+    ),
+
+    looked_at as (
+
+        select * from event_rows
+        where load_id > (select since_load_id from scope)
+
+        union all
+
+        select * from event_rows
+        where
+            load_id <= (select since_load_id from scope)
+            and event_time >= (select since_at from looked_for_anew)
+
+        union all
+
+        select * from event_rows
+        where
+            load_id <= (select since_load_id from scope)
+            and event_time is null
+            and (select since_at from looked_for_anew) is not null
+
+    ),
+{%- endif %}
 
 known as (
 
     select
-        on_device.device_key,
-        coalesce(event_rows.event_time, timestamp 'infinity') as known_at,
+        known_users.device_key,
+        coalesce(looked_at.event_time, timestamp 'infinity') as known_at,
         min({
-            'user_id': on_device.user_id,
-            'row_key': event_rows.row_key,
-            'user_key': on_device.user_key
+            'user_id': known_users.user_id,
+            'row_key': looked_at.row_key,
+            'user_key': known_users.user_key
         }) as known_row
-    from event_rows
-    inner join on_device
+    from looked_at
+    inner join known_users
         on
-            event_rows.device_id = on_device.device_id
-            and event_rows.namespace = on_device.namespace
-            and event_rows.user_id = on_device.user_id
-            and event_rows.amplitude_id is not distinct from on_device.amplitude_id
-    where on_device.user_key is not null
-    group by on_device.device_key, coalesce(event_rows.event_time, timestamp 'infinity')
+            looked_at.device_id = known_users.device_id
+            and looked_at.user_id = known_users.user_id
+            and looked_at.namespace = known_users.namespace
+    group by known_users.device_key, coalesce(looked_at.event_time, timestamp 'infinity')
 
 ),
 
-followed as (
+found as (
 
     select
-        anonymous.*,
-        known.known_row,
-        nullif(known.known_at, timestamp 'infinity') as known_at
+        anonymous.left_key,
+        anonymous.device_key,
+        known.known_at,
+        known.known_row['user_id'] as user_id,
+        known.known_row['row_key'] as known_row,
+        known.known_row['user_key'] as user_key
     from anonymous
     asof inner join known
         on
             anonymous.device_key = known.device_key
             and anonymous.anonymous_at <= known.known_at
 
+    {% if not anew %}
+        union all
+
+        select
+            left_key,
+            device_key,
+            known_at,
+            right_id_value as user_id,
+            known_row,
+            right_key as user_key
+        from found_before
+        where right_key is not null
+    {% endif %}
+
+),
+
+firsts as (
+
+    select
+        left_key,
+        device_key,
+        min({
+            'known_at': known_at,
+            'user_id': user_id,
+            'known_row': known_row,
+            'user_key': user_key
+        }) as first
+    from found
+    group by left_key, device_key
+
 )
 
 select
     -- keys
-    left_key,
-    left_id_type,
-    left_id_value,
-    namespace,
-    known_row['user_key'] as right_key,
+    anonymous.left_key,
+    anonymous.left_id_type,
+    anonymous.left_id_value,
+    anonymous.namespace,
+    anonymous.device_key,
+    anonymous.device_id,
+    firsts.first['user_key'] as right_key,
     'user_id' as right_id_type,
-    known_row['user_id'] as right_id_value,
+    firsts.first['user_id'] as right_id_value,
 
     -- the evidence
-    device_id,
-    anonymous_row,
-    known_row['row_key'] as known_row,
+    anonymous.anonymous_row,
+    firsts.first['known_row'] as known_row,
 
-    -- times
-    nullif(anonymous_at, timestamp 'infinity') as anonymous_at,
-    known_at
-from followed
-qualify row_number() over (
-    partition by left_key
-    order by known_at nulls last, known_row['user_id'], device_id
-) = 1
+    -- times, those of rows without one at the end of all
+    anonymous.anonymous_at,
+    firsts.first['known_at'] as known_at
+from anonymous
+left join firsts
+    on
+        anonymous.left_key = firsts.left_key
+        and anonymous.device_key = firsts.device_key

@@ -1,16 +1,33 @@
--- One row per device: how many users and anonymous ids were seen on it, whether it is shared, whose it is.
+-- One row per device: how many users were seen on it, whether it is shared, and whose it is (ID-10).
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='device_key',
+    meta={'part': 'links'},
+) }}
+
 with
 
-sightings as (
+touched as (
 
-    select * from {{ ref('identity__sightings') }}
-    where device_key is not null
+    select * from {{ ref('identity__touched') }}
 
 ),
 
 settings as (
 
     select * from {{ ref('stg_relay__settings') }}
+
+),
+
+sightings as (
+
+    select * from {{ ref('identity__sightings') }}
+    {% if resolves_anew('links') %}
+        where device_key is not null
+    {% else %}
+        where device_key in (select identifier_key from touched)
+    {% endif %}
 
 ),
 
@@ -44,10 +61,9 @@ devices as (
         device_key,
         namespace,
         device_id,
-        bool_or(user_key is null) as has_anonymous_rows,
+        sum(row_count) as rows_count,
         min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at,
-        max(load_id) as load_id
+        max(last_seen_at) as last_seen_at
     from sightings
     group by device_key, namespace, device_id
 
@@ -58,19 +74,16 @@ select
     devices.device_key,
     devices.namespace,
     devices.device_id,
+    owners.owner_key,
 
     -- attributes
-    owners.owner_key,
     coalesce(owners.users_count, 0) as users_count,
     coalesce(owners.users_count > settings.max_user_ids_per_device, false) as is_shared,
-    devices.has_anonymous_rows,
+    cast(devices.rows_count as bigint) as rows_count,
 
     -- times
     devices.first_seen_at,
-    devices.last_seen_at,
-
-    -- lineage
-    devices.load_id
+    devices.last_seen_at
 from devices
 cross join settings
 left join owners

@@ -41,14 +41,14 @@ rows_once as (
     union all
 
     select
-        uuid,
-        project,
-        amplitude_id,
-        user_id,
-        device_id,
-        user_properties,
-        event_time,
-        load_id
+        repeated.uuid,
+        repeated.project,
+        repeated.amplitude_id,
+        repeated.user_id,
+        repeated.device_id,
+        repeated.user_properties,
+        repeated.event_time,
+        repeated.load_id
     from repeated
 
 )

@@ -1,35 +1,53 @@
--- One row per identifier, also of those nobody has seen yet: what it follows, where that ends, which anchor names it.
+-- One row per identifier, also of those that only links name: what it follows, where that ends, whose anchor is there.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='identifier_key',
+    meta={'part': 'links', 'region': 'identity__region', 'region_key': 'identifier_key'},
+) }}
+{% set anew = resolves_anew('links') -%}
+
 with recursive
 
-sightings as (
+scope as (
 
-    select * from {{ ref('identity__sightings') }}
-
-),
-
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
+    select * from {{ ref('identity__scope') }}
 
 ),
 
-devices as (
+region as (
 
-    select * from {{ ref('identity__devices') }}
+    select * from {{ ref('identity__region') }}
+
+),
+
+all_nodes as (
+
+    select * from {{ ref('identity__nodes') }}
+
+),
+
+nodes as (
+
+    select * from all_nodes
+    {% if not anew %}
+        where identifier_key in (select identifier_key from region)
+    {% endif %}
 
 ),
 
 first_links as (
 
-    select * from {{ ref('identity__candidates') }}
-    where link_rank = 1
-
-),
-
-overrides as (
-
-    select * from {{ ref('identity__overrides') }}
-    where kind = 'link'
+    select
+        left_key,
+        right_key,
+        link_class
+    from {{ ref('identity__candidates') }}
+    where
+        link_rank = 1
+        {% if not anew %}
+            and left_key in (select identifier_key from region)
+        {% endif %}
 
 ),
 
@@ -39,131 +57,11 @@ stops as (
 
 ),
 
-seen_amplitude_ids as (
-
-    select
-        amplitude_key as identifier_key,
-        'amplitude_id' as id_type,
-        namespace,
-        cast(amplitude_id as varchar) as id_value,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
-    from sightings
-    where
-        amplitude_key is not null
-        and amplitude_key not in (select amplitude_key from contaminated)
-    group by amplitude_key, namespace, amplitude_id
-
-),
-
-seen_user_ids as (
-
-    select
-        user_key as identifier_key,
-        'user_id' as id_type,
-        namespace,
-        user_id as id_value,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
-    from sightings
-    where user_key is not null
-    group by user_key, namespace, user_id
-
-),
-
--- A device is an identifier where nothing better is in its rows, or where an override names it.
-named_devices as (
-
-    select device_key
-    from sightings
-    where
-        device_key is not null
-        and user_key is null
-        and (
-            amplitude_key is null
-            or amplitude_key in (select amplitude_key from contaminated)
-        )
-
-    union distinct
-
-    select left_key from overrides
-
-    union distinct
-
-    select right_key from overrides
-
-),
-
-seen_devices as (
-
-    select
-        devices.device_key as identifier_key,
-        'device_id' as id_type,
-        devices.namespace,
-        devices.device_id as id_value,
-        devices.first_seen_at,
-        devices.last_seen_at
-    from devices
-    semi join named_devices
-        on devices.device_key = named_devices.device_key
-
-),
-
-seen as (
-
-    select * from seen_amplitude_ids
-    union all
-    select * from seen_user_ids
-    union all
-    select * from seen_devices
-
-),
-
-linked as (
-
-    select
-        left_key as identifier_key,
-        left_id_type as id_type,
-        namespace,
-        left_id_value as id_value
-    from first_links
-
-    union distinct
-
-    select
-        right_key as identifier_key,
-        right_id_type as id_type,
-        namespace,
-        right_id_value as id_value
-    from first_links
-
-),
-
-nodes as (
-
-    select
-        *,
-        true as is_seen
-    from seen
-
-    union all by name
-
-    select
-        linked.*,
-        false as is_seen
-    from linked
-    anti join seen
-        on linked.identifier_key = seen.identifier_key
-
-),
-
 followed as (
 
     select
-        left_key,
-        right_key,
-        link_class,
-        left_id_value as left_order
+        *,
+        cast(null as varchar) as left_order
     from first_links
     where left_key not in (select identifier_key from stops)
 
@@ -182,10 +80,13 @@ links as (
 
     select * from longer
 
-    union distinct
+    union all
 
-    select * from followed
-    where left_key in (select right_key from longer)
+    select followed.*
+    from followed
+    anti join longer
+        on followed.left_key = longer.left_key
+    where followed.left_key in (select right_key from longer)
 
 ),
 
@@ -210,14 +111,15 @@ resolved as (
 
     select
         nodes.*,
+        first_links.right_key as first_key,
+        first_links.link_class as first_class,
         followed.right_key as follows_key,
         followed.link_class as follows_class,
         coalesce(ends.end_key, followed.right_key, nodes.identifier_key) as end_key,
-        case
-            when followed.right_key is null then 0
-            else coalesce(ends.steps, 1)
-        end as steps_count
+        if(followed.right_key is null, 0, coalesce(ends.steps, 1)) as steps_count
     from nodes
+    left join first_links
+        on nodes.identifier_key = first_links.left_key
     left join followed
         on nodes.identifier_key = followed.left_key
     left join ends
@@ -258,38 +160,68 @@ anchors as (
         on resolved.end_key = primary_users.end_key
     group by resolved.end_key, primary_users.primary_user_key
 
+),
+
+-- The first that exists of the three in ID-12. Rows of links alone make no person.
+named as (
+
+    select
+        resolved.*,
+        anchors.primary_user_key,
+        case
+            when not anchors.is_person then null
+            when coalesce(anchors.primary_amplitude_id, anchors.known_amplitude_id) is null
+                then resolved.end_key
+            else {{ identifier_key(
+                "'amplitude_id'",
+                'resolved.namespace',
+                'coalesce(anchors.primary_amplitude_id, anchors.known_amplitude_id)'
+            ) }}
+        end as anchor_key
+    from resolved
+    inner join anchors
+        on resolved.end_key = anchors.end_key
+
+    {% if not anew %}
+        union all by name
+
+        -- Seen again, and nothing else: the dates alone are new.
+        select
+            identifiers.* exclude (build_number) replace (
+                all_nodes.first_seen_at as first_seen_at,
+                all_nodes.last_seen_at as last_seen_at
+            )
+        from {{ this }} as identifiers
+        inner join all_nodes
+            on identifiers.identifier_key = all_nodes.identifier_key
+        where identifiers.identifier_key not in (select identifier_key from region)
+    {% endif %}
+
 )
 
 select
     -- keys
-    resolved.identifier_key,
-    resolved.id_type,
-    resolved.namespace,
-    resolved.id_value,
+    named.identifier_key,
+    named.id_type,
+    named.namespace,
+    named.id_value,
 
     -- attributes
-    resolved.follows_key,
-    resolved.follows_class,
-    resolved.steps_count,
-    resolved.end_key,
-    anchors.primary_user_key,
-    resolved.is_seen,
-
-    -- The first that exists of the three in ID-12.
-    case
-        when not anchors.is_person then null
-        when coalesce(anchors.primary_amplitude_id, anchors.known_amplitude_id) is null
-            then resolved.end_key
-        else {{ identifier_key(
-            "'amplitude_id'",
-            'resolved.namespace',
-            'coalesce(anchors.primary_amplitude_id, anchors.known_amplitude_id)'
-        ) }}
-    end as anchor_key,
+    named.first_key,
+    named.first_class,
+    named.follows_key,
+    named.follows_class,
+    named.steps_count,
+    named.end_key,
+    named.anchor_key,
+    named.primary_user_key,
+    named.is_seen,
 
     -- times
-    resolved.first_seen_at,
-    resolved.last_seen_at
-from resolved
-inner join anchors
-    on resolved.end_key = anchors.end_key
+    named.first_seen_at,
+    named.last_seen_at,
+
+    -- lineage
+    scope.build_number
+from named
+cross join scope

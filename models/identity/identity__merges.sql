@@ -1,4 +1,4 @@
--- One row per pair of amplitude ids of which Amplitude says that the left one was absorbed by the right one.
+-- One row per pair of usable amplitude ids: Amplitude says that the right one absorbed the left one.
 {{ config(materialized='view') }}
 
 with
@@ -21,12 +21,6 @@ junk_ids as (
 
 ),
 
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
-
-),
-
 pairs as (
 
     select
@@ -43,23 +37,26 @@ pairs as (
     where merges.amplitude_id != merges.merged_amplitude_id
     group by namespaces.namespace, merges.amplitude_id, merges.merged_amplitude_id
 
-),
-
-keyed as (
-
-    select
-        *,
-        {{ identifier_key("'amplitude_id'", 'namespace', 'amplitude_id') }} as left_key,
-        {{ identifier_key("'amplitude_id'", 'namespace', 'merged_amplitude_id') }} as right_key
-    from pairs
-    where
-        not {{ is_junk('amplitude_id', 'cast(amplitude_id as varchar)') }}
-        and not {{ is_junk('amplitude_id', 'cast(merged_amplitude_id as varchar)') }}
-
 )
 
-select *
-from keyed
+select
+    -- keys
+    {{ identifier_key("'amplitude_id'", 'namespace', 'amplitude_id') }} as left_key,
+    {{ identifier_key("'amplitude_id'", 'namespace', 'merged_amplitude_id') }} as right_key,
+    namespace,
+    amplitude_id,
+    merged_amplitude_id,
+
+    -- attributes
+    row_count,
+
+    -- times
+    first_seen_at,
+    last_seen_at,
+
+    -- lineage
+    load_id
+from pairs
 where
-    left_key not in (select amplitude_key from contaminated)
-    and right_key not in (select amplitude_key from contaminated)
+    not {{ is_junk('amplitude_id', 'cast(amplitude_id as varchar)') }}
+    and not {{ is_junk('amplitude_id', 'cast(merged_amplitude_id as varchar)') }}

@@ -23,14 +23,7 @@ identifiers as (
 
 sightings as (
 
-    select * from {{ ref('identity__sightings') }}
-    where device_key is not null
-
-),
-
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
+    select * from {{ ref('identity__attributed_sightings') }}
 
 ),
 
@@ -64,6 +57,20 @@ wanted_identifiers as (
 
 ),
 
+wanted_sightings as (
+
+    select
+        wanted_identifiers.anchor_key,
+        sightings.sighting_key,
+        sightings.device_key,
+        sightings.device_id,
+        sightings.last_seen_at
+    from sightings
+    inner join wanted_identifiers
+        on sightings.identifier_key = wanted_identifiers.identifier_key
+
+),
+
 user_ids as (
 
     select
@@ -84,7 +91,7 @@ user_ids as (
 person_properties as (
 
     select
-        wanted_identifiers.anchor_key,
+        wanted_sightings.anchor_key,
         property_values.property as source,
         {{ last_of(
             'property_values.seen_at',
@@ -94,30 +101,22 @@ person_properties as (
         1 as place,
         cast(null as varchar) as withheld
     from property_values
-    inner join wanted_identifiers
-        on property_values.identifier_key = wanted_identifiers.identifier_key
-    group by wanted_identifiers.anchor_key, property_values.property
+    inner join wanted_sightings
+        on property_values.sighting_key = wanted_sightings.sighting_key
+    group by wanted_sightings.anchor_key, property_values.property
 
 ),
 
 seen_devices as (
 
     select
-        wanted_identifiers.anchor_key,
-        sightings.device_key,
-        sightings.device_id,
-        max(sightings.last_seen_at) as last_seen_at
-    from sightings
-    left join contaminated
-        on sightings.amplitude_key = contaminated.amplitude_key
-    inner join wanted_identifiers
-        on
-            coalesce(
-                sightings.user_key,
-                if(contaminated.amplitude_key is null, sightings.amplitude_key, null),
-                sightings.device_key
-            ) = wanted_identifiers.identifier_key
-    group by wanted_identifiers.anchor_key, sightings.device_key, sightings.device_id
+        anchor_key,
+        device_key,
+        device_id,
+        max(last_seen_at) as last_seen_at
+    from wanted_sightings
+    where device_key is not null
+    group by anchor_key, device_key, device_id
 
 ),
 

@@ -15,12 +15,6 @@ junk_ids as (
 
 ),
 
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
-
-),
-
 keyed as (
 
     select
@@ -46,7 +40,4 @@ keyed as (
 
 select *
 from keyed
-where
-    left_key != right_key
-    and left_key not in (select amplitude_key from contaminated)
-    and right_key not in (select amplitude_key from contaminated)
+where left_key != right_key

@@ -1,23 +1,34 @@
 -- One row per person id ever published: the anchor it was made of. Rows are only added (ID-13).
-{{ config(materialized='incremental', full_refresh=false) }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    full_refresh=false,
+    unique_key='person_id',
+) }}
 
 with
 
+touched_persons as (
+
+    select * from {{ ref('identity__touched_persons') }}
+
+),
+
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select
+        person_id,
+        anchor
+    from {{ ref('identity__persons') }}
+    {% if not resolves_anew('persons') %}
+        where anchor_key in (select anchor_key from touched_persons)
+    {% endif %}
 
 )
 
-select
-    person_id,
-    anchor
+select persons.*
 from persons
 {% if is_incremental() %}
-    where
-        not exists (
-            select 1
-            from {{ this }} as published
-            where published.person_id = persons.person_id
-        )
+    anti join {{ this }} as published
+        on persons.person_id = published.person_id
 {% endif %}

@@ -1,35 +1,17 @@
 -- One row per person: the anchor that names it, what it consists of, and what is remarkable about it.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='anchor_key',
+    meta={'part': 'persons', 'region': 'identity__touched_persons', 'region_key': 'anchor_key'},
+) }}
+{% set anew = resolves_anew('persons') -%}
+
 with
 
-identifiers as (
+touched_persons as (
 
-    select * from {{ ref('identity__identifiers') }}
-    where anchor_key is not null
-
-),
-
-sightings as (
-
-    select * from {{ ref('identity__sightings') }}
-
-),
-
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
-
-),
-
-links as (
-
-    select * from {{ ref('identity__links') }}
-    where decision = 'refused'
-
-),
-
-suppressed as (
-
-    select * from {{ ref('identity__suppressed') }}
+    select * from {{ ref('identity__touched_persons') }}
 
 ),
 
@@ -39,23 +21,80 @@ settings as (
 
 ),
 
--- A row is of the person of its user id; without one, of its amplitude id; without one, of its device.
-of_identifiers as (
+identifiers as (
+
+    select * from {{ ref('identity__identifiers') }}
+    where
+        anchor_key is not null
+        {% if not anew %}
+            and anchor_key in (select anchor_key from touched_persons)
+        {% endif %}
+
+),
+
+sightings as (
+
+    select * from {{ ref('identity__attributed_sightings') }}
+    {% if not anew %}
+        where identifier_key in (select identifier_key from identifiers)
+    {% endif %}
+
+),
+
+suppressed as (
+
+    select * from {{ ref('identity__suppressed') }}
+
+),
+
+-- Links that are not followed, to tell those that are refused.
+other_links as (
 
     select
-        coalesce(
-            sightings.user_key,
-            if(contaminated.amplitude_key is null, sightings.amplitude_key, null),
-            sightings.device_key
-        ) as identifier_key,
-        sightings.device_key,
-        sum(sightings.row_count) as row_count,
-        min(sightings.first_seen_at) as first_seen_at,
-        max(sightings.last_seen_at) as last_seen_at
-    from sightings
-    left join contaminated
-        on sightings.amplitude_key = contaminated.amplitude_key
-    group by all
+        candidates.left_key,
+        candidates.right_key
+    from {{ ref('identity__candidates') }} as candidates
+    left join {{ ref('identity__stops') }} as stops
+        on candidates.left_key = stops.identifier_key
+    where
+        (candidates.link_rank > 1 or stops.identifier_key is not null)
+        {% if not anew %}
+            and (
+                candidates.left_key in (select identifier_key from identifiers)
+                or candidates.right_key in (select identifier_key from identifiers)
+            )
+        {% endif %}
+
+),
+
+ends as (
+
+    select
+        identifier_key,
+        anchor_key
+    from {{ ref('identity__identifiers') }}
+
+),
+
+refusals as (
+
+    select
+        left_ends.anchor_key as left_anchor_key,
+        right_ends.anchor_key as right_anchor_key
+    from other_links
+    left join ends as left_ends
+        on other_links.left_key = left_ends.identifier_key
+    left join ends as right_ends
+        on other_links.right_key = right_ends.identifier_key
+    where left_ends.anchor_key is distinct from right_ends.anchor_key
+
+),
+
+refused as (
+
+    select left_anchor_key as anchor_key from refusals
+    union distinct
+    select right_anchor_key as anchor_key from refusals
 
 ),
 
@@ -63,13 +102,13 @@ seen as (
 
     select
         identifiers.anchor_key,
-        count(distinct of_identifiers.device_key) as devices_count,
-        sum(of_identifiers.row_count) as rows_count,
-        min(of_identifiers.first_seen_at) as first_seen_at,
-        max(of_identifiers.last_seen_at) as last_seen_at
-    from of_identifiers
+        count(distinct sightings.device_key) as devices_count,
+        sum(sightings.row_count) as rows_count,
+        min(sightings.first_seen_at) as first_seen_at,
+        max(sightings.last_seen_at) as last_seen_at
+    from sightings
     inner join identifiers
-        on of_identifiers.identifier_key = identifiers.identifier_key
+        on sightings.identifier_key = identifiers.identifier_key
     group by identifiers.anchor_key
 
 ),
@@ -78,89 +117,62 @@ members as (
 
     select
         anchor_key,
-        min({'steps_count': steps_count, 'id_value': id_value}) filter (
-            where id_type = 'user_id'
-        )['id_value'] as primary_user_id,
+        min(id_value) filter (where identifier_key = primary_user_key) as primary_user_id,
         min(try_cast(id_value as bigint)) filter (where id_type = 'amplitude_id')
             as smallest_amplitude_id,
         count(*) filter (where id_type = 'amplitude_id') as amplitude_ids_count,
         count(*) filter (where id_type = 'user_id') as user_ids_count,
-        count(*) as identifiers_count
+        min(namespace) filter (where identifier_key = anchor_key) as namespace,
+        min(id_type) filter (where identifier_key = anchor_key) as anchor_id_type,
+        min(id_value) filter (where identifier_key = anchor_key) as anchor_id_value
     from identifiers
     group by anchor_key
-
-),
-
-refusals as (
-
-    select left_person_id as person_id from links
-    union distinct
-    select right_person_id as person_id from links
-
-),
-
-joined as (
-
-    select
-        {{ person_id_of('members.anchor_key') }} as person_id,
-        members.*,
-        {{ identifier_text('anchors.id_type', 'anchors.namespace', 'anchors.id_value') }} as anchor,
-        anchors.id_type as anchor_id_type,
-        anchors.id_value as anchor_id_value,
-        anchors.namespace,
-        coalesce(seen.devices_count, 0) as devices_count,
-        coalesce(seen.rows_count, 0) as rows_count,
-        seen.first_seen_at,
-        seen.last_seen_at
-    from members
-    inner join identifiers as anchors
-        on members.anchor_key = anchors.identifier_key
-    left join seen
-        on members.anchor_key = seen.anchor_key
 
 )
 
 select
     -- keys
-    joined.person_id,
-    joined.anchor_key,
-    joined.anchor,
-    joined.anchor_id_type,
-    joined.namespace,
-    joined.anchor_id_value,
-    joined.primary_user_id,
+    {{ person_id_of('members.anchor_key') }} as person_id,
+    members.anchor_key,
+    {{ identifier_text('members.anchor_id_type', 'members.namespace', 'members.anchor_id_value') }}
+        as anchor,
+    members.anchor_id_type,
+    members.namespace,
+    members.anchor_id_value,
+    members.primary_user_id,
     if(
-        joined.anchor_id_type = 'amplitude_id',
-        joined.anchor_id_value,
-        cast(joined.smallest_amplitude_id as varchar)
+        members.anchor_id_type = 'amplitude_id',
+        members.anchor_id_value,
+        cast(members.smallest_amplitude_id as varchar)
     ) as canonical_amplitude_id,
 
     -- attributes
-    joined.amplitude_ids_count,
-    joined.user_ids_count,
-    joined.devices_count,
-    joined.identifiers_count,
-    cast(joined.rows_count as bigint) as rows_count,
+    members.amplitude_ids_count,
+    members.user_ids_count,
+    coalesce(seen.devices_count, 0) as devices_count,
+    cast(coalesce(seen.rows_count, 0) as bigint) as rows_count,
     list_filter(
         [
             if(
-                joined.amplitude_ids_count > settings.flag_amplitude_ids_per_person,
+                members.amplitude_ids_count > settings.flag_amplitude_ids_per_person,
                 'many_amplitude_ids',
                 null
             ),
-            if(joined.devices_count > settings.flag_devices_per_person, 'many_devices', null),
-            if(refusals.person_id is not null, 'refused_links', null)
+            if(seen.devices_count > settings.flag_devices_per_person, 'many_devices', null),
+            if(refused.anchor_key is not null, 'refused_links', null)
         ],
         lambda flag: flag is not null
     ) as flags,
-    suppressed.person_id is not null as is_suppressed,
+    suppressed.anchor_key is not null as is_suppressed,
 
     -- times
-    joined.first_seen_at,
-    joined.last_seen_at
-from joined
+    seen.first_seen_at,
+    seen.last_seen_at
+from members
 cross join settings
-left join refusals
-    on joined.person_id = refusals.person_id
+left join seen
+    on members.anchor_key = seen.anchor_key
+left join refused
+    on members.anchor_key = refused.anchor_key
 left join suppressed
-    on joined.person_id = suppressed.person_id
+    on members.anchor_key = suppressed.anchor_key

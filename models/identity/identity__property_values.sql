@@ -1,5 +1,19 @@
--- One row per identifier and user property that a sync asks for: the latest usable value of its rows (ID-16).
+-- One row per sighting and user property that a sync asks for: the latest usable value in its rows (ID-16).
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='sighting_key',
+    meta={'part': 'properties'},
+) }}
+{% set anew = resolves_anew('properties') -%}
+
 with
+
+scope as (
+
+    select * from {{ ref('identity__scope') }}
+
+),
 
 syncs as (
 
@@ -18,36 +32,18 @@ clevertap_exports as (
 event_rows as (
 
     select * from {{ ref('identity__event_rows') }}
+    {% if not anew %}
+        where load_id > (select since_load_id from scope)
+    {% endif %}
 
 ),
 
-members as (
+cohort_rows as (
 
-    select * from {{ ref('stg_amplitude__cohort_members') }}
-
-),
-
-snapshots as (
-
-    select * from {{ ref('stg_amplitude__cohort_snapshots') }}
-
-),
-
-namespaces as (
-
-    select * from {{ ref('stg_relay__namespaces') }}
-
-),
-
-sightings as (
-
-    select * from {{ ref('identity__sightings') }}
-
-),
-
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
+    select * from {{ ref('identity__cohort_runs') }}
+    {% if not anew %}
+        where cohort_load_id > (select since_load_id from scope)
+    {% endif %}
 
 ),
 
@@ -57,7 +53,7 @@ junk_ids as (
 
 ),
 
-properties as (
+named as (
 
     select distinct unnest(list_concat(user_id_from, anonymous_id_from)) as property
     from syncs
@@ -67,7 +63,7 @@ properties as (
 asked as (
 
     select property
-    from properties
+    from named
     where property not in ('user_id', 'device_id')
 
     union distinct
@@ -78,64 +74,48 @@ asked as (
 
 ),
 
-in_events as (
-
-    select
-        'events' as source,
-        event_rows.namespace,
-        event_rows.amplitude_id,
-        event_rows.user_id,
-        event_rows.device_id,
-        event_rows.event_time as seen_at,
-        asked.property,
-        {{ json_property('event_rows.user_properties', 'asked.property') }} as json_value
-    from event_rows
-    inner join asked
-        on contains(cast(event_rows.user_properties as varchar), asked.property)
-
-),
-
-in_cohorts as (
-
-    select
-        'cohort:' || members.cohort_id as source,
-        coalesce(namespaces.namespace, 'default') as namespace,
-        members.amplitude_id,
-        members.user_id,
-        cast(null as varchar) as device_id,
-        max(lasts.last_computed_at) as seen_at,
-        asked.property,
-        {{ json_property('members.properties', 'asked.property') }} as json_value
-    from members
-    inner join asked
-        on contains(cast(members.properties as varchar), asked.property)
-    inner join snapshots as lasts
-        on
-            members.cohort_id = lasts.cohort_id
-            and members.entered_at <= lasts.last_computed_at
-            and lasts.last_computed_at < coalesce(members.left_at, timestamp 'infinity')
-    inner join snapshots as newest
-        on
-            members.cohort_id = newest.cohort_id
-            and newest.is_newest
-    left join namespaces
-        on newest.app_id = namespaces.project
-    group by all
-
-),
-
 found as (
 
-    select * from in_events
+    select
+        {{ combination_key([
+            "'events'",
+            'event_rows.namespace',
+            'event_rows.amplitude_id',
+            'event_rows.user_id',
+            'event_rows.device_id',
+        ]) }} as sighting_key,
+        asked.property,
+        event_rows.event_time as seen_at,
+        {{ json_property('event_rows.user_properties', 'asked.property') }} as json_value
+    from event_rows
+    cross join asked
+    where {{ may_have_property('event_rows.user_properties', 'asked.property') }}
+
     union all
-    select * from in_cohorts
+
+    select
+        {{ combination_key([
+            "'cohort ' || cohort_rows.cohort_id",
+            'cohort_rows.namespace',
+            'cohort_rows.amplitude_id',
+            'cohort_rows.user_id',
+            'cast(null as varchar)',
+        ]) }} as sighting_key,
+        asked.property,
+        cohort_rows.last_seen_at as seen_at,
+        {{ json_property('cohort_rows.properties', 'asked.property') }} as json_value
+    from cohort_rows
+    cross join asked
+    where {{ may_have_property('cohort_rows.properties', 'asked.property') }}
 
 ),
 
 cleaned as (
 
     select
-        * exclude (json_value),
+        sighting_key,
+        property,
+        seen_at,
         {{ clean_json_scalar('json_value') }} as property_value
     from found
 
@@ -149,27 +129,35 @@ usable as (
         property_value is not null
         and not {{ is_junk_property('property', 'property_value') }}
 
+),
+
+known as (
+
+    select
+        sighting_key,
+        property,
+        seen_at,
+        property_value
+    from usable
+
+    {% if not anew %}
+        union all
+
+        select
+            property_values.sighting_key,
+            property_values.property,
+            property_values.seen_at,
+            property_values.property_value
+        from {{ this }} as property_values
+        where property_values.sighting_key in (select sighting_key from usable)
+    {% endif %}
+
 )
 
 select
-    coalesce(
-        sightings.user_key,
-        if(contaminated.amplitude_key is null, sightings.amplitude_key, null),
-        sightings.device_key
-    ) as identifier_key,
-    usable.property,
-    {{ last_of('usable.seen_at', 'usable.property_value', 'usable.property_value') }}
-        as property_value,
-    max(usable.seen_at) as seen_at
-from usable
-inner join sightings
-    on
-        usable.source = sightings.source
-        and usable.namespace = sightings.namespace
-        and usable.amplitude_id is not distinct from sightings.amplitude_id
-        and usable.user_id is not distinct from sightings.user_id
-        and usable.device_id is not distinct from sightings.device_id
-left join contaminated
-    on sightings.amplitude_key = contaminated.amplitude_key
-group by all
-having identifier_key is not null
+    sighting_key,
+    property,
+    {{ last_of('seen_at', 'property_value', 'property_value') }} as property_value,
+    max(seen_at) as seen_at
+from known
+group by sighting_key, property

@@ -1,5 +1,18 @@
 -- One row per event uuid that was loaded more than once: the version that counts (ID-2).
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='uuid',
+    meta={'part': 'evidence'},
+) }}
+
 with
+
+scope as (
+
+    select * from {{ ref('identity__scope') }}
+
+),
 
 events as (
 
@@ -14,12 +27,31 @@ junk_ids as (
 
 ),
 
+new_uuids as (
+
+    select
+        uuid,
+        count(*) as versions_count
+    from events
+    where load_id > (select since_load_id from scope)
+    group by uuid
+
+),
+
 repeated as (
 
-    select uuid
-    from events
-    group by uuid
-    having count(*) > 1
+    select uuid from new_uuids
+    where versions_count > 1
+
+    {% if not resolves_anew('evidence') %}
+        union distinct
+
+        select events.uuid
+        from events
+        semi join new_uuids
+            on events.uuid = new_uuids.uuid
+        where events.load_id <= (select since_load_id from scope)
+    {% endif %}
 
 ),
 
@@ -31,16 +63,15 @@ versions as (
         events.amplitude_id,
         events.user_id,
         events.device_id,
-        events.user_properties,
+        cast(events.user_properties as varchar) as user_properties,
         events.event_time,
         events.load_id
     from events
-    inner join repeated
+    semi join repeated
         on events.uuid = repeated.uuid
 
 ),
 
--- Which of the values name somebody: the more of them a version has, the better.
 judged as (
 
     select
@@ -50,28 +81,67 @@ judged as (
         {{ is_junk('device_id', 'device_id') }} as is_device_junk
     from versions
 
+),
+
+-- The more of a version's values name somebody, the better.
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by uuid
+            order by
+                if(amplitude_id is null or is_amplitude_junk, 1, 0)
+                + if(user_id is null or is_user_junk, 1, 0)
+                + if(device_id is null or is_device_junk, 1, 0),
+                amplitude_id nulls last,
+                user_id nulls last,
+                device_id nulls last,
+                event_time nulls last,
+                user_properties nulls last,
+                project nulls last
+        ) as version_rank
+    from judged
+
+),
+
+summed as (
+
+    select
+        uuid,
+        min(load_id) as load_id,
+        -- A later load that says something else undoes what an earlier build has counted.
+        if(
+            count(distinct [
+                cast(amplitude_id as varchar), user_id, device_id, cast(event_time as varchar),
+                user_properties, project
+            ]) > 1,
+            max(load_id),
+            null
+        ) as conflict_load_id
+    from ranked
+    group by uuid
+
 )
 
 select
-    uuid,
-    project,
-    amplitude_id,
-    user_id,
-    device_id,
-    user_properties,
-    event_time,
-    min(load_id) over (partition by uuid) as load_id
-from judged
-qualify row_number() over (
-    partition by uuid
-    order by
-        if(amplitude_id is null or is_amplitude_junk, 0, 1)
-        + if(user_id is null or is_user_junk, 0, 1)
-        + if(device_id is null or is_device_junk, 0, 1) desc,
-        amplitude_id nulls last,
-        user_id nulls last,
-        device_id nulls last,
-        event_time nulls last,
-        cast(user_properties as varchar) nulls last,
-        project nulls last
-) = 1
+    -- keys
+    ranked.uuid,
+    ranked.project,
+
+    -- attributes
+    ranked.amplitude_id,
+    ranked.user_id,
+    ranked.device_id,
+    cast(ranked.user_properties as json) as user_properties,
+
+    -- times
+    ranked.event_time,
+
+    -- lineage
+    summed.load_id,
+    summed.conflict_load_id
+from ranked
+inner join summed
+    on ranked.uuid = summed.uuid
+where ranked.version_rank = 1

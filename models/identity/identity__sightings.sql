@@ -1,15 +1,37 @@
--- One row per source and combination of identifiers: how often, from when to when they were seen together.
+-- One row per source and combination of identifiers: how often and when they stood in one row.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='sighting_key',
+    meta={'part': 'evidence'},
+) }}
+{% set anew = resolves_anew('evidence') -%}
+
 with
+
+scope as (
+
+    select * from {{ ref('identity__scope') }}
+
+),
 
 event_rows as (
 
     select * from {{ ref('identity__event_rows') }}
+    {% if not anew %}
+        -- By load, not by time: a late row is new too.
+        where load_id > (select coalesce(max(load_id), 0) from {{ this }} where source = 'events')
+    {% endif %}
 
 ),
 
 cohort_rows as (
 
-    select * from {{ ref('identity__cohort_rows') }}
+    select * from {{ ref('identity__cohort_runs') }}
+    {% if not anew %}
+        -- A row's run of snapshots grows with each of them, so a cohort is taken up whole.
+        where cohort_load_id > (select since_load_id from scope)
+    {% endif %}
 
 ),
 
@@ -28,9 +50,9 @@ seen_in_events as (
         user_id,
         device_id,
         count(*) as row_count,
+        {{ first_of('event_time', 'row_key') }} as first_row,
         min(event_time) as first_seen_at,
         max(event_time) as last_seen_at,
-        {{ first_of('event_time', 'row_key') }} as first_row,
         max(load_id) as load_id
     from event_rows
     where coalesce(cast(amplitude_id as varchar), user_id, device_id) is not null
@@ -38,21 +60,43 @@ seen_in_events as (
 
 ),
 
+-- Two spellings that are cleaned to one may overlap: a snapshot counts once.
+cohort_runs as (
+
+    select
+        *,
+        greatest(
+            first_number,
+            1 + coalesce(
+                max(last_number) over (
+                    partition by cohort_id, amplitude_id, user_id
+                    order by first_number, last_number
+                    rows between unbounded preceding and 1 preceding
+                ),
+                0
+            )
+        ) as counts_from_number
+    from cohort_rows
+    where coalesce(cast(amplitude_id as varchar), user_id) is not null
+
+),
+
 seen_in_cohorts as (
 
     select
-        'cohort:' || cohort_id as source,
+        'cohort ' || cohort_id as source,
         namespace,
         amplitude_id,
         user_id,
         cast(null as varchar) as device_id,
-        row_count,
-        first_seen_at,
-        last_seen_at,
-        first_row,
-        load_id
-    from cohort_rows
-    where coalesce(cast(amplitude_id as varchar), user_id) is not null
+        sum(greatest(last_number + 1 - counts_from_number, 0)) as row_count,
+        'cohort ' || cohort_id || ' of '
+        || strftime(min(first_seen_at), '%Y-%m-%dT%H:%M:%SZ') as first_row,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at,
+        max(load_id) as load_id
+    from cohort_runs
+    group by cohort_id, namespace, amplitude_id, user_id
 
 ),
 
@@ -64,6 +108,57 @@ seen as (
 
 ),
 
+keyed as (
+
+    select
+        *,
+        {{ combination_key(['source', 'namespace', 'amplitude_id', 'user_id', 'device_id']) }}
+            as sighting_key
+    from seen
+
+),
+
+{% if not anew -%}
+    -- What was counted before: rows of events add up, a cohort was taken up whole.
+    counted as (
+
+        select sightings.*
+        from {{ this }} as sightings
+        semi join keyed
+            on sightings.sighting_key = keyed.sighting_key
+        where sightings.source = 'events'
+
+    ),
+
+    added as (
+
+        select
+            keyed.* replace (
+                keyed.row_count + coalesce(counted.row_count, 0) as row_count,
+                least(keyed.first_seen_at, counted.first_seen_at) as first_seen_at,
+                greatest(keyed.last_seen_at, counted.last_seen_at) as last_seen_at,
+                if(
+                    {{ is_earlier(
+                        'counted.first_seen_at', 'counted.first_row',
+                        'keyed.first_seen_at', 'keyed.first_row'
+                    ) }},
+                    counted.first_row,
+                    keyed.first_row
+                ) as first_row
+            )
+        from keyed
+        left join counted
+            on keyed.sighting_key = counted.sighting_key
+
+    ),
+{%- else -%}
+    added as (
+
+        select * from keyed
+
+    ),
+{%- endif %}
+
 judged as (
 
     select
@@ -71,24 +166,41 @@ judged as (
         {{ is_junk('amplitude_id', 'cast(amplitude_id as varchar)') }} as is_amplitude_junk,
         {{ is_junk('user_id', 'user_id') }} as is_user_junk,
         {{ is_junk('device_id', 'device_id') }} as is_device_junk
-    from seen
+    from added
+
+),
+
+identified as (
+
+    select
+        *,
+        if(
+            is_amplitude_junk,
+            null,
+            {{ identifier_key("'amplitude_id'", 'namespace', 'amplitude_id') }}
+        ) as amplitude_key,
+        if(is_user_junk, null, {{ identifier_key("'user_id'", 'namespace', 'user_id') }})
+            as user_key,
+        if(is_device_junk, null, {{ identifier_key("'device_id'", 'namespace', 'device_id') }})
+            as device_key
+    from judged
 
 )
 
 select
     -- keys
+    sighting_key,
     source,
     namespace,
     amplitude_id,
     user_id,
     device_id,
 
-    -- the identifiers that name somebody
-    if(is_amplitude_junk, null, {{ identifier_key("'amplitude_id'", 'namespace', 'amplitude_id') }})
-        as amplitude_key,
-    if(is_user_junk, null, {{ identifier_key("'user_id'", 'namespace', 'user_id') }}) as user_key,
-    if(is_device_junk, null, {{ identifier_key("'device_id'", 'namespace', 'device_id') }})
-        as device_key,
+    -- the identifiers that name somebody, and whose the rows are if none of them is contaminated
+    amplitude_key,
+    user_key,
+    device_key,
+    coalesce(user_key, amplitude_key, device_key) as identifier_key,
     is_amplitude_junk,
     is_user_junk,
     is_device_junk,
@@ -103,4 +215,4 @@ select
 
     -- lineage
     load_id
-from judged
+from identified

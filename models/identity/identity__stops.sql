@@ -1,19 +1,34 @@
--- One row per identifier that follows nothing although it has a link: it opens a circle, or a separation cuts it off.
+-- One row per identifier that follows nothing although it has a link: it opens a circle, or is separated (ID-7, ID-11).
 with recursive
+
+region as (
+
+    select * from {{ ref('identity__region') }}
+
+),
 
 first_links as (
 
     select
-        *,
-        {{ identifier_order('left_id_type', 'left_id_value') }} as left_order
+        left_key,
+        right_key,
+        left_id_type,
+        left_id_value
     from {{ ref('identity__candidates') }}
-    where link_rank = 1
+    where
+        link_rank = 1
+        {% if not resolves_anew('links') %}
+            and left_key in (select identifier_key from region)
+        {% endif %}
 
 ),
 
 separations as (
 
-    select * from {{ ref('identity__overrides') }}
+    select
+        left_key,
+        right_key
+    from {{ ref('identity__overrides') }}
     where kind = 'separate'
 
 ),
@@ -30,16 +45,21 @@ longer as (
 
 links as (
 
-    select * from longer
-
-    union distinct
-
-    select first_links.*
+    select
+        left_key,
+        right_key,
+        {{ identifier_order('left_id_type', 'left_id_value') }} as left_order
     from first_links
     where
-        left_key in (select right_key from longer)
-        or left_key in (select left_key from separations)
-        or left_key in (select right_key from separations)
+        left_key in (
+            select left_key from longer
+            union all
+            select right_key from longer
+            union all
+            select left_key from separations
+            union all
+            select right_key from separations
+        )
 
 ),
 
@@ -59,15 +79,19 @@ ends as (
 
 ),
 
+-- On a circle is where walks end that never end; it opens at its smallest identifier.
 opened as (
 
-    select links.left_key
+    select
+        links.left_key,
+        links.left_order
     from links
     inner join ends
-        on links.left_key = ends.left_key
+        on
+            links.left_key = ends.left_key
+            and links.left_order = ends.lowest
     where
         ends.is_circular
-        and links.left_order = ends.lowest
         and links.left_key in (select right_key from ends where is_circular)
 
 ),
@@ -76,10 +100,10 @@ base_ends as (
 
     select
         ends.left_key,
-        if(ends.is_circular, openings.left_key, ends.right_key) as end_key
+        coalesce(opened.left_key, ends.right_key) as end_key
     from ends
-    left join links as openings
-        on ends.is_circular and ends.lowest = openings.left_order
+    left join opened
+        on if(ends.is_circular, ends.lowest, null) = opened.left_order
 
 ),
 
@@ -104,8 +128,12 @@ unmarked_links as (
 
     select * from links
     where
-        left_key not in (select left_key from opened)
-        and left_key not in (select left_key from judged)
+        left_key not in (
+            select left_key from opened
+            union all
+            select left_key from judged
+        )
+        and exists (select 1 from judged)
 
 ),
 
@@ -115,7 +143,7 @@ marked_walk as (
 
 ),
 
--- From anywhere to the next identifier up the chain that a separation names on its left.
+-- From anywhere up the chain to the next identifier that a separation names on its left.
 next_marks as (
 
     select

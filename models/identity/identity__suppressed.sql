@@ -1,5 +1,19 @@
--- One row per person who is sent nowhere: the first line of the suppress file that names one of its identifiers.
+-- One row per person who is sent nowhere: the first line of the suppress file that names an identifier of theirs.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='anchor_key',
+    meta={'part': 'persons', 'region': 'identity__touched_persons', 'region_key': 'anchor_key'},
+) }}
+{% set anew = resolves_anew('persons') -%}
+
 with
+
+touched_persons as (
+
+    select * from {{ ref('identity__touched_persons') }}
+
+),
 
 suppressions as (
 
@@ -10,40 +24,26 @@ suppressions as (
 identifiers as (
 
     select * from {{ ref('identity__identifiers') }}
-    where anchor_key is not null
+    where
+        anchor_key is not null
+        and exists (select 1 from suppressions)
+        {% if not anew %}
+            and anchor_key in (select anchor_key from touched_persons)
+        {% endif %}
 
 ),
 
-sightings as (
-
-    select * from {{ ref('identity__sightings') }}
-
-),
-
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
-
-),
-
--- Who was seen on a device: of an attribute it is not enough to ask whose identifier it is.
+-- A device is an attribute: everybody who was seen on it is meant.
 on_devices as (
 
-    select distinct
-        sightings.device_id,
-        coalesce(
-            sightings.user_key,
-            if(
-                sightings.amplitude_key in (select amplitude_key from contaminated),
-                null,
-                sightings.amplitude_key
-            ),
-            sightings.device_key
-        ) as identifier_key
-    from sightings
-    where
-        sightings.device_key is not null
-        and exists (select 1 from suppressions where id_type = 'device_id')
+    select
+        identifiers.anchor_key,
+        'device_id' as id_type,
+        sightings.device_id as id_value
+    from {{ ref('identity__attributed_sightings') }} as sightings
+    inner join identifiers
+        on sightings.identifier_key = identifiers.identifier_key
+    where sightings.device_key is not null
 
 ),
 
@@ -55,28 +55,40 @@ named as (
         id_value
     from identifiers
 
+    union distinct
+
+    select * from on_devices
+
+),
+
+matches as (
+
+    select
+        named.anchor_key,
+        suppressions.line
+    from named
+    inner join suppressions
+        on
+            named.id_type = suppressions.id_type
+            and named.id_value = suppressions.id_value
+    where suppressions."match" = 'exact'
+
     union all
 
     select
-        identifiers.anchor_key,
-        'device_id' as id_type,
-        on_devices.device_id as id_value
-    from on_devices
-    inner join identifiers
-        on on_devices.identifier_key = identifiers.identifier_key
+        named.anchor_key,
+        suppressions.line
+    from named
+    inner join suppressions
+        on
+            named.id_type = suppressions.id_type
+            and regexp_full_match(named.id_value, suppressions.id_value)
+    where suppressions."match" = 'regex'
 
 )
 
 select
-    {{ person_id_of('named.anchor_key') }} as person_id,
-    min(suppressions.line) as line
-from named
-inner join suppressions
-    on
-        named.id_type = suppressions.id_type
-        and if(
-            suppressions."match" = 'regex',
-            regexp_full_match(named.id_value, suppressions.id_value),
-            named.id_value = suppressions.id_value
-        )
-group by named.anchor_key
+    anchor_key,
+    min(line) as line
+from matches
+group by anchor_key

@@ -231,7 +231,13 @@ class World:
         """Resolve everything there is."""
         self.models.run(
             self.connection,
-            ["identity__person_ids", "identity__links", "identity__persons", "identity__keys"],
+            [
+                "identity__person_ids",
+                "identity__links",
+                "identity__persons",
+                "identity__keys",
+                "identity__progress",
+            ],
         )
 
     def people(self) -> set[frozenset[str]]:

@@ -1,0 +1,26 @@
+{#- The incremental strategy `supersede`: new rows take the place of those with the same key. Rows of the
+    region take leave too, whether or not new ones come: what a build resolves again may also vanish.
+    Where everything is resolved anew, nothing stays.
+
+    The model's config has `unique_key` (one column) and in `meta`, where rows may vanish, `region`: a
+    model whose column `region_key` lists the keys that were resolved again.
+-#}
+{% macro get_incremental_supersede_sql(arg_dict) -%}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set temporary = arg_dict['temp_relation'] -%}
+    {%- set key = arg_dict['unique_key'] -%}
+    {%- set meta = config.get('meta', {}) -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    delete from {{ target }}
+    {%- if not resolves_anew(meta['part']) %}
+    where
+        {{ key }} in (select {{ key }} from {{ temporary }})
+        {%- if 'region' in meta %}
+        or {{ key }} in (select {{ meta['region_key'] }} from {{ ref(meta['region']) }})
+        {%- endif %}
+    {%- endif %};
+
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }}
+    from {{ temporary }};
+{%- endmacro %}

@@ -1,0 +1,71 @@
+-- One row per anonymous id to look at and device it was seen on without a user: when first, and in which row (ID-10).
+{{ config(materialized='view') }}
+{% set anew = resolves_anew('links') -%}
+
+with
+
+touched as (
+
+    select * from {{ ref('identity__touched') }}
+
+),
+
+sightings as (
+
+    select * from {{ ref('identity__attributed_sightings') }}
+    where
+        source = 'events'
+        and user_key is null
+        and device_key is not null
+        {% if not anew %}
+            and identifier_key in (select identifier_key from touched)
+        {% endif %}
+
+),
+
+devices as (
+
+    select devices.device_key
+    from {{ ref('identity__devices') }} as devices
+    cross join {{ ref('stg_relay__settings') }} as settings
+    where
+        not devices.is_shared
+        and settings.device_linking = 'first_known_user'
+
+),
+
+known as (
+
+    select distinct amplitude_key
+    from {{ ref('identity__sightings') }}
+    where
+        user_key is not null
+        {% if not anew %}
+            and amplitude_key in (select identifier_key from touched)
+        {% endif %}
+
+),
+
+anonymous as (
+
+    select
+        identifier_key as left_key,
+        if(amplitude_key is null, 'device_id', 'amplitude_id') as left_id_type,
+        if(amplitude_key is null, device_id, cast(amplitude_id as varchar)) as left_id_value,
+        namespace,
+        device_key,
+        device_id,
+        min(coalesce(first_seen_at, timestamp 'infinity')) as anonymous_at,
+        {{ first_of('first_seen_at', 'first_row') }} as anonymous_row
+    from sightings
+    group by all
+
+)
+
+select anonymous.*
+from anonymous
+-- What an id stands for whose user is in its own rows, no device needs to say.
+anti join known
+    on anonymous.left_key = known.amplitude_key
+semi join devices
+    on anonymous.device_key = devices.device_key

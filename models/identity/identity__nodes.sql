@@ -1,0 +1,197 @@
+-- One row per identifier to resolve or to date anew: those in rows, and those that only links name.
+{{ config(materialized='view') }}
+{% set anew = resolves_anew('links') -%}
+
+with
+
+touched as (
+
+    select * from {{ ref('identity__touched') }}
+
+),
+
+region as (
+
+    select * from {{ ref('identity__region') }}
+
+),
+
+sightings as (
+
+    select * from {{ ref('identity__sightings') }}
+
+),
+
+contaminated as (
+
+    select * from {{ ref('identity__contaminated_ids') }}
+
+),
+
+devices as (
+
+    select * from {{ ref('identity__devices') }}
+
+),
+
+first_links as (
+
+    select * from {{ ref('identity__candidates') }}
+    where
+        link_rank = 1
+        {% if not anew %}
+            and left_key in (select identifier_key from region)
+        {% endif %}
+
+),
+
+overrides as (
+
+    select * from {{ ref('identity__overrides') }}
+    where kind = 'link'
+
+),
+
+amplitude_ids as (
+
+    select
+        amplitude_key as identifier_key,
+        'amplitude_id' as id_type,
+        namespace,
+        cast(amplitude_id as varchar) as id_value,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from sightings
+    where
+        amplitude_key is not null
+        and amplitude_key not in (select amplitude_key from contaminated)
+        {% if not anew %}
+            and amplitude_key in (select identifier_key from touched)
+        {% endif %}
+    group by amplitude_key, namespace, amplitude_id
+
+),
+
+user_ids as (
+
+    select
+        user_key as identifier_key,
+        'user_id' as id_type,
+        namespace,
+        user_id as id_value,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from sightings
+    where
+        user_key is not null
+        {% if not anew %}
+            and user_key in (select identifier_key from touched)
+        {% endif %}
+    group by user_key, namespace, user_id
+
+),
+
+-- A device is an identifier where nothing better is in its rows, or where an override names it.
+named_devices as (
+
+    select device_key
+    from sightings
+    where
+        device_key is not null
+        and user_key is null
+        and (
+            amplitude_key is null
+            or amplitude_key in (select amplitude_key from contaminated)
+        )
+        {% if not anew %}
+            and device_key in (select identifier_key from touched)
+        {% endif %}
+
+    union distinct
+
+    select unnest([left_key, right_key]) as device_key
+    from overrides
+
+),
+
+device_ids as (
+
+    select
+        devices.device_key as identifier_key,
+        'device_id' as id_type,
+        devices.namespace,
+        devices.device_id as id_value,
+        devices.first_seen_at,
+        devices.last_seen_at
+    from devices
+    semi join named_devices
+        on devices.device_key = named_devices.device_key
+    {% if not anew %}
+        where devices.device_key in (select identifier_key from touched)
+    {% endif %}
+
+),
+
+seen as (
+
+    select * from amplitude_ids
+    union all
+    select * from user_ids
+    union all
+    select * from device_ids
+
+    {% if not anew and left_by_last_build('identifiers') %}
+        union all
+
+        select
+            identifiers.identifier_key,
+            identifiers.id_type,
+            identifiers.namespace,
+            identifiers.id_value,
+            identifiers.first_seen_at,
+            identifiers.last_seen_at
+        from identity.identifiers
+        semi join region
+            on identifiers.identifier_key = region.identifier_key
+        where
+            identifiers.is_seen
+            and identifiers.identifier_key not in (select identifier_key from touched)
+    {% endif %}
+
+),
+
+linked as (
+
+    select
+        left_key as identifier_key,
+        left_id_type as id_type,
+        namespace,
+        left_id_value as id_value
+    from first_links
+    where link_class in ('override', 'merged')
+
+    union distinct
+
+    select
+        right_key as identifier_key,
+        right_id_type as id_type,
+        namespace,
+        right_id_value as id_value
+    from first_links
+    where link_class in ('override', 'merged')
+
+)
+
+select
+    *,
+    true as is_seen
+from seen
+
+union all by name
+
+select
+    linked.*,
+    false as is_seen
+from linked
+anti join seen
+    on linked.identifier_key = seen.identifier_key

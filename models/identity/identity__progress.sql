@@ -1,0 +1,65 @@
+-- One row: how far the last complete build had come, and under which rules. It is the last to be written.
+with
+
+scope as (
+
+    select * from {{ ref('identity__scope') }}
+
+),
+
+sightings as (
+
+    select load_id from {{ ref('identity__sightings') }}
+
+),
+
+events as (
+
+    select load_id from {{ ref('stg_amplitude__events') }}
+
+),
+
+merges as (
+
+    select load_id from {{ ref('stg_amplitude__merges') }}
+
+),
+
+members as (
+
+    select cohort_id from {{ ref('stg_amplitude__cohort_members') }}
+
+),
+
+taken_up as (
+
+    select greatest(
+        (select coalesce(max(load_id), 0) from sightings),
+        (select coalesce(max(load_id), 0) from merges)
+    ) as load_id
+
+)
+
+-- Complete is what all of these were built for:
+-- {{ ref('identity__persons') }}, {{ ref('identity__person_log') }},
+-- {{ ref('identity__suppressed') }}, {{ ref('identity__property_values') }}
+select
+    scope.build_number,
+    scope.evidence_rules,
+    scope.links_rules,
+    scope.persons_rules,
+    scope.properties_rules,
+    taken_up.load_id,
+    (
+        select count(*) from events
+        where events.load_id <= taken_up.load_id
+    ) as events_count,
+    (
+        select count(*) from merges
+        where merges.load_id <= taken_up.load_id
+    ) as merges_count,
+    (
+        select count(*) from members
+    ) as members_count
+from scope
+cross join taken_up

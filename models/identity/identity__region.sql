@@ -1,0 +1,155 @@
+-- One row per identifier that is resolved again: where the first link changed, both persons; none if all is anew.
+with
+
+since as (
+
+    select since_load_id as load_id
+    from {{ ref('identity__scope') }}
+    where not links_is_new
+
+),
+
+touched as (
+
+    select * from {{ ref('identity__touched') }}
+
+),
+
+contaminated as (
+
+    select * from {{ ref('identity__contaminated_ids') }}
+
+),
+
+overrides as (
+
+    select * from {{ ref('identity__overrides') }}
+
+),
+
+first_links as (
+
+    select
+        left_key,
+        right_key,
+        link_class
+    from {{ ref('identity__candidates') }}
+    where link_rank = 1
+
+),
+
+{% if left_by_last_build('identifiers') and left_by_last_build('stops') -%}
+    resolved as (
+
+        select * from identity.identifiers
+
+    ),
+
+    stops as (
+
+        select identifier_key from identity.stops
+
+    ),
+{%- else -%}
+    resolved as (
+
+        select
+            cast(null as uuid) as identifier_key,
+            cast(null as uuid) as first_key,
+            cast(null as uuid) as end_key,
+            cast(null as varchar) as id_type,
+            cast(null as varchar) as first_class,
+            cast(null as boolean) as is_seen
+        from since
+        where false
+
+    ),
+
+    stops as (
+
+        select cast(null as uuid) as identifier_key
+        from since
+        where false
+
+    ),
+{%- endif %}
+
+touched_links as (
+
+    select first_links.*
+    from first_links
+    semi join touched
+        on first_links.left_key = touched.identifier_key
+
+),
+
+touched_before as (
+
+    select resolved.*
+    from resolved
+    semi join touched
+        on resolved.identifier_key = touched.identifier_key
+
+),
+
+changed as (
+
+    select touched.identifier_key
+    from touched
+    left join touched_before
+        on touched.identifier_key = touched_before.identifier_key
+    left join touched_links
+        on touched.identifier_key = touched_links.left_key
+    where
+        touched_before.identifier_key is null
+        or touched_before.first_key is distinct from touched_links.right_key
+        or touched_before.first_class is distinct from touched_links.link_class
+        -- Whether these are identifiers at all may be otherwise now.
+        or touched_before.id_type = 'device_id'
+        or not touched_before.is_seen
+        or touched.identifier_key in (select amplitude_key from contaminated)
+
+    union distinct
+
+    select unnest([overrides.left_key, overrides.right_key]) as identifier_key
+    from overrides
+    cross join since
+
+    union distinct
+
+    select stops.identifier_key
+    from stops
+    cross join since
+
+),
+
+leads_to as (
+
+    select identifier_key from changed
+
+    union distinct
+
+    select first_links.right_key as identifier_key
+    from first_links
+    semi join changed
+        on first_links.left_key = changed.identifier_key
+
+),
+
+ends as (
+
+    select distinct resolved.end_key
+    from resolved
+    semi join leads_to
+        on resolved.identifier_key = leads_to.identifier_key
+
+)
+
+select identifier_key from leads_to
+
+union distinct
+
+select resolved.identifier_key
+from resolved
+semi join ends
+    on resolved.end_key = ends.end_key

@@ -1,0 +1,36 @@
+-- One row per anchor whose person may be another one since the last complete build, or none; empty if all is anew.
+with
+
+scope as (
+
+    select * from {{ ref('identity__scope') }}
+    where not links_is_new
+
+),
+
+touched as (
+
+    select touched.identifier_key
+    from {{ ref('identity__touched') }} as touched
+    cross join scope
+
+),
+
+-- Written by this build, or by one that was cut short before its end.
+identifiers as (
+
+    select * from {{ ref('identity__identifiers') }}
+    where build_number >= (select build_number from scope)
+
+)
+
+select identifier_key as anchor_key from touched
+
+union distinct
+
+select identifier_key as anchor_key from identifiers
+
+union distinct
+
+select anchor_key from identifiers
+where anchor_key is not null
