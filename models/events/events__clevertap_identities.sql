@@ -27,12 +27,18 @@ identifiers as (
 property_values as (
 
     select
-        identifier_key,
+        sighting_key,
         property_value,
         seen_at,
         {{ fold_text('property_value') }} as folded_value
     from {{ ref('identity__property_values') }}
     where property = 'CleverTap_Identity'
+
+),
+
+sightings as (
+
+    select * from {{ ref('identity__attributed_sightings') }}
 
 ),
 
@@ -47,8 +53,10 @@ own_identities as (
             'property_values.folded_value'
         ) }} as folded_value
     from property_values
+    inner join sightings
+        on property_values.sighting_key = sightings.sighting_key
     inner join identifiers
-        on property_values.identifier_key = identifiers.identifier_key
+        on sightings.identifier_key = identifiers.identifier_key
     group by identifiers.anchor_key
 
 ),
