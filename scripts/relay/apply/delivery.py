@@ -94,13 +94,14 @@ class Traffic(Protocol):
 class Part:
     """Rows of the request that are still to be sent, together, after a wait in seconds.
 
-    `is_rationed`: the way has granted them already.
+    `is_rationed`: the way has granted them already. `is_rehearsed`: a dry run has taken them.
     """
 
     positions: Sequence[int]
     tries: int = 0
     wait: float = 0.0
     is_rationed: bool = False
+    is_rehearsed: bool = False
 
 
 def positions_to_send(job: Job, way: Way, now: datetime) -> Sequence[int]:
@@ -146,6 +147,7 @@ class Delivery:
         self._part: Part | None = None
         self._is_over = False
         self._cut: Body | None = None
+        self._parsed: list[dict[str, Any]] | None = None
         self._ids: list[str] | None = None
         self.rejected = {rejection.position: rejection for rejection in job.state.rejected}
         self.doubt = set(job.state.unknown)
@@ -173,7 +175,7 @@ class Delivery:
             return False
         if not self._has_ration(part):
             return True
-        if self._way.rehearses:
+        if self._way.rehearses and not part.is_rehearsed:
             rehearsed = self._rehearse(part)
             if rehearsed is None:
                 return False
@@ -231,7 +233,7 @@ class Delivery:
         if not taken:
             with self._lock:
                 self._tell(None, "refused by the dry run")
-        return replace(part, positions=taken)
+        return replace(part, positions=taken, is_rehearsed=True)
 
     @property
     def rejected_rows(self) -> int:
@@ -291,7 +293,7 @@ class Delivery:
         wait = again.wait
         if wait is None:
             wait = self._way.limits.retries.wait(tries, None, self._chance)
-        self._open.append(Part(positions, tries, wait))
+        self._open.append(Part(positions, tries, wait, is_rehearsed=part.is_rehearsed))
         return False
 
     def _refuse(self, part: Part, rejection: Rejection) -> None:
@@ -379,7 +381,7 @@ class Delivery:
     def _unsettled(self) -> set[int]:
         """Rows that are neither taken nor refused."""
         lined_up = (position for part in self._open for position in part.positions)
-        return {*self.doubt, *lined_up, *self._given_up}
+        return {*self.doubt, *lined_up, *self._given_up} - set(self.rejected)
 
     # --- bodies ----------------------------------------------------------------------------------
 
@@ -403,5 +405,6 @@ class Delivery:
         return self._cut
 
     def _records(self, positions: Sequence[int]) -> list[dict[str, Any]]:
-        records = self._body().records
-        return [dict(json.loads(records[position])) for position in positions]
+        if self._parsed is None:
+            self._parsed = [dict(json.loads(record)) for record in self._body().records]
+        return [self._parsed[position] for position in positions]

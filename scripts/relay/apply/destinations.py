@@ -8,7 +8,7 @@ import httpx
 from pydantic import SecretStr
 
 from relay.apply import amplitude, clevertap, lytics, moengage
-from relay.apply.limits import Limits
+from relay.apply.limits import ONE_AT_A_TIME, Limits
 from relay.apply.ways import Way
 from relay.errors import PlanError
 from relay.plan.manifest import PlanFile, PlanSync
@@ -78,7 +78,7 @@ def open_way(
     """
     environment = settings.env
     secrets = _secrets(environment)
-    limit = limits.get((route.destination, route.delivery), Limits(concurrency=1))
+    limit = limits.get((route.destination, route.delivery), ONE_AT_A_TIME)
     if route.way is clevertap.Upload:
         connection = clevertap.connect(environment, limit, transport)
         return clevertap.Upload(connection, limit, secrets, query={})

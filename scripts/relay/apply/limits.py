@@ -4,15 +4,13 @@ The vendors' numbers are data, in `seeds/vendors/request_limits.csv`; how we wai
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relay.errors import ConfigurationError
 from relay.http import RetryPolicy
 
 SEED = Path("seeds/vendors/request_limits.csv")
-# Cohort syncs without a mode of delivery have this one in the seed; events have `events`.
-MEMBERS = "members"
 
 
 _USUAL_WAITS = RetryPolicy(wait_initial=1.0, wait_max=60.0)
@@ -37,20 +35,24 @@ class Limits:
     failures_in_a_row: int = 8
 
 
-# By destination and delivery; what is not here has the defaults of `Limits`.
-_WAYS: dict[tuple[str, str], dict[str, object]] = {
+# How we wait, by destination and delivery; what is not here has the defaults.
+ONE_AT_A_TIME = Limits(concurrency=1)
+_HABITS = {
     # Each request without an answer is a thousand events that a person has to decide on.
-    ("clevertap", "events"): {"failures_in_a_row": 3},
-    ("lytics", "events"): {"failures_in_a_row": 3},
+    ("clevertap", "events"): replace(ONE_AT_A_TIME, failures_in_a_row=3),
+    ("lytics", "events"): replace(ONE_AT_A_TIME, failures_in_a_row=3),
     # Data API: every 2 s at most five times, or an exponential wait.
-    ("moengage", MEMBERS): {"attempts": 6, "retries": RetryPolicy(wait_initial=2.0, wait_max=60.0)},
-    # As Amplitude's own SDKs: twelve tries.
-    ("amplitude", "events"): {
-        "attempts": 12,
-        "retries": RetryPolicy(wait_initial=0.2, wait_max=30.0),
-        "failures_in_a_row": 12,
-    },
-    ("amplitude", "identify"): {"attempts": 12},
+    ("moengage", "members"): replace(
+        ONE_AT_A_TIME, attempts=6, retries=RetryPolicy(wait_initial=2.0, wait_max=60.0)
+    ),
+    # As Amplitude's own SDKs: twelve tries, soon.
+    ("amplitude", "events"): replace(
+        ONE_AT_A_TIME,
+        attempts=12,
+        failures_in_a_row=12,
+        retries=RetryPolicy(wait_initial=0.2, wait_max=30.0),
+    ),
+    ("amplitude", "identify"): replace(ONE_AT_A_TIME, attempts=12, failures_in_a_row=12),
 }
 
 
@@ -68,10 +70,10 @@ def read_limits(project_root: Path) -> dict[tuple[str, str], Limits]:
                 way = row["destination"], row["delivery"]
                 per_minute = row["requests_per_minute"]
                 try:
-                    limits[way] = Limits(
+                    limits[way] = replace(
+                        _HABITS.get(way, ONE_AT_A_TIME),
                         concurrency=_above_zero(row["concurrency"]),
                         requests_per_minute=_above_zero(per_minute) if per_minute else None,
-                        **_WAYS.get(way, {}),  # type: ignore[arg-type]
                     )
                 except ValueError as error:
                     raise ConfigurationError(f"{path}, line {number}: {error}") from error

@@ -1,7 +1,11 @@
 """The connection to a vendor, over real sockets on loopback."""
 
+import contextlib
 import gzip
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +17,7 @@ import pytest
 from relay.apply import http
 from relay.apply.http import Connection, put_file
 from relay.errors import ConfigurationError, VendorError
-from relay.http import Timeouts
+from relay.http import Timeouts, tls_context
 
 QUICK = Timeouts(connect=2.0, read=0.3, write=2.0)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -149,6 +153,50 @@ def test_a_credential_that_no_header_can_hold_is_refused_without_being_told(valu
 def test_a_host_must_be_https_or_this_machine(host: str) -> None:
     with pytest.raises(ConfigurationError, match="X_URL"):
         Connection(host, variable="X_URL")
+
+
+def test_certificates_and_names_are_checked() -> None:
+    context = tls_context()
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_a_vendor_with_a_certificate_of_its_own_making_is_not_talked_to(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+    ]
+    names = ["-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make, *names, *files], check=True, capture_output=True)
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with contextlib.suppress(OSError), connection:
+                server_side.wrap_socket(connection, server_side=True)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        host = f"https://localhost:{server.getsockname()[1]}"
+        with Connection(host, variable="X_URL", timeouts=QUICK) as vendor:
+            exchange = vendor.send("POST", "/1/upload", body=b"{}")
+        thread.join(5)
+    # Not a word of the request was sent: it may go again once the certificate is right.
+    assert (exchange.status, exchange.failure) == (None, "not_opened")
 
 
 def test_a_file_is_put_with_its_length_and_without_credentials(tmp_path: Path) -> None:
