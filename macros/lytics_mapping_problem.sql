@@ -23,7 +23,7 @@
         when
             function_name = 'todate'
             and not regexp_full_match(
-                regexp_replace(literal, '2006|01|02|15|04|05(?:[.]0+)?', '', 'g'), '[-/:., TZ]*'
+                regexp_replace(literal_text, '2006|01|02|15|04|05(?:[.]0+)?', '', 'g'), '[-/:., TZ]*'
             )
             then 'a layout is made of 2006, 01, 02, 15, 04, 05, 05.000000, - / : . , T Z and blanks'
         when is_unique_id and target_type != 'string'

@@ -1,5 +1,6 @@
--- One row per Lytics sync and key of a member: a hash of what the mapping takes from the member's row, but
--- for the cohort and the time it was computed; when it moves, the row is due again (`refreshed`).
+-- One row per Lytics sync and key of a member: a hash of what the mapping takes from the
+-- member's row, but for the cohort and the time it was computed; when it moves, the row is due
+-- again (`refreshed`).
 with
 
 keys as (
@@ -15,8 +16,7 @@ profiles as (
         keys.sync_name,
         keys.key_type,
         keys.match_key,
-        cohort_profiles.person_id,
-        cohort_profiles.amplitude_id,
+        if(keys.key_type = 'amplitude_id', keys.key_value, null) as amplitude_id,
         cohort_profiles.user_id,
         cohort_profiles.profile_columns
     from keys
@@ -43,7 +43,7 @@ taken_apart as (
 
     select
         * exclude (profile_columns),
-        unnest(map_entries(cast(profile_columns as map(varchar, json)))) as entry
+        unnest(map_entries(cast(profile_columns as map (varchar, json)))) as entry
     from profiles
 
 ),
@@ -81,7 +81,7 @@ mapped as (
     inner join mappings
         on
             profile_fields.field in (mappings.source_field, mappings.value_field)
-            or starts_with(profile_fields.field, mappings.prefix)
+            or starts_with(profile_fields.field, mappings.name_prefix)
     group by profile_fields.sync_name, profile_fields.key_type, profile_fields.match_key
 
 )

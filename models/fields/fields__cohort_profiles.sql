@@ -1,5 +1,5 @@
--- One row per row that a cohort's file held for a run of snapshots, of cohorts that go to Lytics: whose it
--- is, and its columns as Lytics' stream has them.
+-- One row per row that the file of a cohort synced to Lytics held for a run of snapshots: whose
+-- it is, and its columns as the stream has them.
 with
 
 synced_cohorts as (
@@ -23,16 +23,34 @@ namespaces as (
 
 ),
 
+file_rows as (
+
+    select
+        *,
+        list_sort(list_filter(
+            list_transform(
+                {{ json_entries('properties') }},
+                lambda one: [one['key'], one['value'] ->> '$']
+            ),
+            lambda one: one[2] != '' and one[1] not in (
+                '', 'amplitude_id', 'user_id', 'cohort_id', 'cohort_name', 'cohort_membership',
+                'last_computed', 'synced_at'
+            )
+        )) as file_columns
+    from {{ ref('stg_amplitude__cohort_members') }}
+
+),
+
 members as (
 
     select
-        members.*,
+        file_rows.*,
         coalesce(namespaces.namespace, 'default') as namespace
-    from {{ ref('stg_amplitude__cohort_members') }} as members
+    from file_rows
     semi join synced_cohorts
-        on members.cohort_id = synced_cohorts.cohort_id
+        on file_rows.cohort_id = synced_cohorts.cohort_id
     inner join snapshots
-        on members.cohort_id = snapshots.cohort_id
+        on file_rows.cohort_id = snapshots.cohort_id
     left join namespaces
         on snapshots.app_id = namespaces.project
 
@@ -44,9 +62,21 @@ unique_ids as (
 
 ),
 
+-- The ids that a row of the person may carry: the key and, where there is one, the primary user id.
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select
+        persons.person_id,
+        persons.canonical_amplitude_id,
+        max(unique_ids.id_value) filter (
+            where unique_ids.id_type = 'user_id' and unique_ids.id_value = persons.primary_user_id
+        ) as user_id
+    from {{ ref('identity__persons') }} as persons
+    left join unique_ids
+        on
+            persons.person_id = unique_ids.person_id
+            and unique_ids.problem is null
+    group by persons.person_id, persons.canonical_amplitude_id
 
 ),
 
@@ -67,74 +97,34 @@ of_persons as (
             by_amplitude.id_type = 'amplitude_id'
             and members.namespace = by_amplitude.namespace
             and cast(members.amplitude_id as varchar) = by_amplitude.id_value
-    where coalesce(by_user.person_id, by_amplitude.person_id) is not null
-
-),
-
-with_columns as (
-
-    select
-        of_persons.*,
-        persons.canonical_amplitude_id,
-        persons.primary_user_id,
-        list_sort(list_filter(
-            list_transform(
-                {{ json_entries('of_persons.properties') }},
-                lambda one: {'field': one.key, 'value_text': one.value ->> '$'}
-            ),
-            lambda one: one.value_text != '' and one.field not in (
-                '', 'amplitude_id', 'user_id', 'cohort_id', 'cohort_name', 'cohort_membership',
-                'last_computed', 'synced_at'
-            )
-        )) as columns
-    from of_persons
-    inner join persons
-        on of_persons.person_id = persons.person_id
 
 )
 
 select
     -- keys
-    with_columns.cohort_id,
-    with_columns.person_id,
+    of_persons.cohort_id,
+    of_persons.person_id,
 
     -- Of several rows of one person at one time the first by this speaks for all.
     row_number() over (
-        partition by with_columns.cohort_id, with_columns.person_id
+        partition by of_persons.cohort_id, of_persons.person_id
         order by
-            with_columns.properties is null,
-            coalesce(
-                cast(with_columns.amplitude_id as varchar) = with_columns.canonical_amplitude_id,
-                false
-            ) desc,
-            with_columns.amplitude_id nulls last,
-            with_columns.user_id nulls last,
-            with_columns.entered_at desc,
-            cast(with_columns.properties as varchar)
+            of_persons.properties is null asc,
+            cast(of_persons.amplitude_id as varchar) is not distinct from
+            persons.canonical_amplitude_id desc,
+            of_persons.amplitude_id asc nulls last,
+            of_persons.user_id asc nulls last,
+            of_persons.entered_at desc,
+            cast(of_persons.properties as varchar) asc
     ) as preference,
 
     -- attributes
-    amplitude_ids.id_value as amplitude_id,
-    user_ids.id_value as user_id,
-    cast(
-        '{' || coalesce(array_to_string(list_transform(
-            with_columns.columns, lambda one: to_json(one.field) || ':' || to_json(one.value_text)
-        ), ','), '') || '}' as json
-    ) as profile_columns,
+    persons.user_id,
+    {{ json_object_of_pairs('of_persons.file_columns') }} as profile_columns,
 
     -- times
-    with_columns.entered_at,
-    with_columns.left_at
-from with_columns
-left join unique_ids as amplitude_ids
-    on
-        amplitude_ids.id_type = 'amplitude_id'
-        and amplitude_ids.problem is null
-        and with_columns.person_id = amplitude_ids.person_id
-        and with_columns.canonical_amplitude_id = amplitude_ids.id_value
-left join unique_ids as user_ids
-    on
-        user_ids.id_type = 'user_id'
-        and user_ids.problem is null
-        and with_columns.person_id = user_ids.person_id
-        and with_columns.primary_user_id = user_ids.id_value
+    of_persons.entered_at,
+    of_persons.left_at
+from of_persons
+inner join persons
+    on of_persons.person_id = persons.person_id

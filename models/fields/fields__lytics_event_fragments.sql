@@ -1,5 +1,5 @@
--- One row per pair of amplitude id and user id that events of the stream carry: what Lytics knows of them
--- before they are joined into profiles.
+-- One row per pair of amplitude id and user id that events of the stream carry: their number
+-- and times.
 {{
     config(
         materialized='incremental',

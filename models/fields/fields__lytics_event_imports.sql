@@ -43,17 +43,18 @@ first_runs as (
         select * from plans
         union all
         select * from lines
-    )
+    ) as runs
     group by sync_name
 
 ),
 
 mappings as (
 
-    select string_agg(
-        format('{} {} {}', source_expression, target_field, target_type), chr(10)
-        order by target_field, source_expression
-    ) as mapping_text
+    select
+        string_agg(
+            format('{} {} {}', source_expression, target_field, target_type), chr(10)
+            order by target_field, source_expression
+        ) as mapping_text
     from {{ ref('fields__lytics_mappings') }}
     where stream = 'amplitude_events' and is_applied
 

@@ -1,4 +1,4 @@
--- One row per fragment of either stream: whose profile it goes into, and which unique ids it may carry.
+-- One row per fragment of either stream: whose profile it goes into, which unique ids it may carry.
 with
 
 event_fragments as (

@@ -11,74 +11,53 @@ stream_fields as (
 
 mappings as (
 
-    select * from {{ ref('fields__lytics_mappings') }}
+    select * rename (stream as mapped_stream)
+    from {{ ref('fields__lytics_mappings') }}
     where is_applied and problem is null
 
 ),
 
-of_fields as (
+joined as (
 
     select
         stream_fields.*,
-        mappings.* exclude (stream),
-        if(mappings.is_map, stream_fields.value_text, null) as map_key,
-        stream_fields.value_text as source_text
+        mappings.*
     from stream_fields
     inner join mappings
         on
-            stream_fields.stream = mappings.stream
+            stream_fields.stream = mappings.mapped_stream
             and stream_fields.field = mappings.source_field
-    where mappings.function_name in ('field', 'todate', 'valuect')
+    union all
+    select
+        stream_fields.*,
+        mappings.*
+    from stream_fields
+    inner join mappings
+        on
+            stream_fields.stream = mappings.mapped_stream
+            and starts_with(stream_fields.field, mappings.name_prefix)
 
 ),
 
--- The second field of a pair is looked up in the row that the first one stands in.
-of_pairs as (
+applied as (
 
     select
-        stream_fields.*,
-        mappings.* exclude (stream),
-        stream_fields.value_text as map_key,
-        case mappings.value_field
-            when 'amplitude_id' then stream_fields.amplitude_id
-            when 'user_id' then stream_fields.user_id
+        *,
+        case function_name
+            when 'map' then value_text
+            when 'valuect' then value_text
+            when 'match' then substr(field, length(name_prefix) + 1)
+        end as map_key,
+        case
+            when function_name != 'map' then value_text
+            -- The second field of a pair is looked up in the row that the first one stands in.
+            when value_field = 'amplitude_id' then amplitude_id
+            when value_field = 'user_id' then user_id
             else json_extract_string(
-                stream_fields.stream_columns,
-                '/' || replace(replace(mappings.value_field, '~', '~0'), '/', '~1')
+                stream_columns, '/' || replace(replace(value_field, '~', '~0'), '/', '~1')
             )
         end as source_text
-    from stream_fields
-    inner join mappings
-        on
-            stream_fields.stream = mappings.stream
-            and stream_fields.field = mappings.source_field
-    where mappings.function_name = 'map'
-
-),
-
-of_prefixes as (
-
-    select
-        stream_fields.*,
-        mappings.* exclude (stream),
-        substr(stream_fields.field, length(mappings.prefix) + 1) as map_key,
-        stream_fields.value_text as source_text
-    from stream_fields
-    inner join mappings
-        on
-            stream_fields.stream = mappings.stream
-            and starts_with(stream_fields.field, mappings.prefix)
-    where mappings.function_name = 'match'
-
-),
-
-mapped as (
-
-    select * from of_fields
-    union all
-    select * from of_pairs
-    union all
-    select * from of_prefixes
+    from joined
 
 ),
 
@@ -91,7 +70,8 @@ dated as (
             when layout is null then {{ date_of_text('source_text') }}
             else {{ date_of_layout('source_text', 'layout') }}
         end as source_date
-    from mapped
+    from applied
+    where not is_map or map_key != ''
 
 ),
 
@@ -108,15 +88,17 @@ valued as (
         -- attributes
         source_field,
         is_map,
-        if(value_type = 'intsum', null, {{ lytics_value('source_text', 'value_type', 'source_date') }})
-            as value_json,
+        if(
+            value_type = 'intsum',
+            null,
+            {{ lytics_value('source_text', 'value_type', 'source_date') }}
+        ) as value_json,
         if(value_type = 'intsum', 1, null) as value_count,
 
         -- order
         order_key,
         load_id
     from dated
-    where not is_map or map_key != ''
 
 )
 

@@ -1,4 +1,4 @@
--- One row per row of the seed lytics_field_map: its expression taken apart, and what is wrong with it.
+-- One row per row of the seed lytics_field_map: its expression taken apart, what is wrong with it.
 {%- set name = '(?:[A-Za-z_$][A-Za-z0-9_$.]*|`[^`]+`)' -%}
 {%- set literal = '"[^"]*"' %}
 
@@ -75,7 +75,7 @@ taken_apart as (
         ) as source_fields,
         trim(
             list_filter(arguments, lambda argument: starts_with(argument, '"'))[1], '"'
-        ) as literal,
+        ) as literal_text,
         nullif(regexp_extract(target_type, '^map\[string\](.*)$', 1), '') as element_type,
         count(*) over (partition by stream, target_field) as rows_of_target,
         count(distinct target_type) over (partition by target_field) as types_of_target
@@ -94,8 +94,8 @@ select
     function_name,
     source_fields[1] as source_field,
     source_fields[2] as value_field,
-    if(function_name = 'match', literal, null) as prefix,
-    if(function_name = 'todate', literal, null) as layout,
+    if(function_name = 'match', literal_text, null) as name_prefix,
+    if(function_name = 'todate', literal_text, null) as layout,
 
     -- the target
     target_type,

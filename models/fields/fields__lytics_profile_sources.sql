@@ -27,9 +27,10 @@ persons as (
 
 mappings as (
 
-    select bit_xor(md5_number_lower(
-        concat_ws(' ', stream, source_expression, target_field, target_type)
-    )) as mapping_hash
+    select
+        bit_xor(md5_number_lower(
+            concat_ws(' ', stream, source_expression, target_field, target_type)
+        )) as mapping_hash
     from {{ ref('fields__lytics_mappings') }}
     where is_applied
 

@@ -1,5 +1,5 @@
--- One row per pair of unique ids of one person that no row of a stream shows together: a row that says it.
--- Lytics joins only what it sees in one row (identity.md ID-20); merges and devices it does not see.
+-- One row per two unique ids of one person that no row of a stream shows together: a row that does.
+-- Lytics joins only what it sees in one row; what Amplitude merged or devices tell it cannot see.
 with
 
 fragment_persons as (
@@ -65,7 +65,7 @@ stitchable as (
 
 ),
 
--- Each amplitude id with the primary user id, the canonical one first, then by when it was last seen.
+-- Each amplitude id with the primary user id: the canonical one, then those seen last.
 by_amplitude_id as (
 
     select
@@ -122,7 +122,6 @@ pairs as (
 
 ),
 
--- A further user id leads to the primary one over the canonical amplitude id, which then needs its own.
 unsaid as (
 
     select pairs.*
@@ -145,7 +144,7 @@ select
 
     -- attributes: it repeats the time of the id's last event, so that no field gets a newer value
     cast(
-        to_json({'event_time': {{ amplitude_time('last_event_at') }}}) as json
+        to_json({ 'event_time': {{ amplitude_time('last_event_at') }} }) as json
     ) as stream_columns,
     {{ order_in_time('last_event_at', '0') }} as order_key
 from unsaid

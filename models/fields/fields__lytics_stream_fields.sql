@@ -9,7 +9,7 @@ event_imports as (
 
 ),
 
--- The unique ids of an event stand beside its columns, so that they need not be taken apart with them.
+-- The unique ids stand beside the columns, and are fields like any other.
 event_rows as (
 
     select
@@ -71,7 +71,7 @@ taken_apart as (
 
     select
         *,
-        unnest(map_entries(cast(stream_columns as map(varchar, json)))) as entry
+        unnest(map_entries(cast(stream_columns as map (varchar, json)))) as entry
     from stream_rows
 
 )

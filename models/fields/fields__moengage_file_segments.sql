@@ -1,4 +1,4 @@
--- One row per member of a MoEngage sync and value for a file segment, one column a file: `uid` or `moe_anonymous_id`.
+-- One row per member of a MoEngage sync: its value in a file segment, and the column that holds it.
 with
 
 desired as (

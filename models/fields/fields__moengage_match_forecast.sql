@@ -1,4 +1,4 @@
--- One row per MoEngage sync: how many of the cohort's people MoEngage will find, which it never says itself.
+-- One row per MoEngage sync: how many of the cohort's people MoEngage will find; it never says so.
 with
 
 keys as (
@@ -32,7 +32,8 @@ select
     count(*) filter (where keys.status = 'suppressed') as suppressed_count,
 
     -- as MoEngage counts
-    count(distinct keys.match_key) filter (where keys.key_type = 'user_id') as forecast_members_count,
+    count(distinct keys.match_key) filter (where keys.key_type = 'user_id')
+        as forecast_members_count,
     any_value(directory.users_count) as directory_users_count,
     any_value(directory.loaded_at) as directory_loaded_at
 from keys

@@ -23,7 +23,9 @@ named as (
         syncs.cohort_name,
         if(
             syncs.destination = 'moengage',
-            {{ moengage_segment_name('syncs.cohort_name', 'settings.moengage_cohort_name_format') }},
+            {{ moengage_segment_name(
+                'syncs.cohort_name', 'settings.moengage_cohort_name_format'
+            ) }},
             syncs.cohort_name
         ) as segment_name
     from syncs

@@ -1,4 +1,4 @@
--- One row per row to be sent to Lytics' stream amplitude_cohorts: a key that is in a cohort, or is not any more.
+-- One row per row to be sent to Lytics' stream amplitude_cohorts: a key is a member, or no more.
 with
 
 changes as (
@@ -39,8 +39,9 @@ select
     changes.payload_hash,
 
     -- what is sent
-    {{ lytics_record('cohort_rows.amplitude_id', 'cohort_rows.user_id', 'cohort_rows.stream_columns') }}
-        as record,
+    {{ lytics_record(
+        'cohort_rows.amplitude_id', 'cohort_rows.user_id', 'cohort_rows.stream_columns'
+    ) }} as record,
     '[' as body_prefix,
     ']' as body_suffix
 from changes

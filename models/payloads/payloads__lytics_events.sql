@@ -1,15 +1,22 @@
--- One row per event to be sent to Lytics' stream amplitude_events: each event once, whatever is loaded again.
+-- One row per row to be sent to Lytics' stream amplitude_events: each event once, whatever is
+-- loaded.
 with
 
-event_imports as (
+due_rows as (
 
-    select * from {{ ref('fields__lytics_event_imports') }}
+    select * from {{ ref('fields__lytics_due_rows') }}
 
 ),
 
 event_rows as (
 
     select * from {{ ref('fields__lytics_event_rows') }}
+
+),
+
+stitch_rows as (
+
+    select * from {{ ref('fields__lytics_stitch_rows') }}
 
 ),
 
@@ -26,124 +33,87 @@ persons as (
 
 ),
 
-settings as (
-
-    select * from {{ ref('stg_relay__settings') }}
-
-),
-
--- A merge patch takes out what it has a null for: fields that every row of the map has switched off.
+-- A merge patch takes out what it has a null for: the fields that the map has switched off.
 withheld as (
 
-    select cast(
-        '{' || coalesce(string_agg(to_json(source_field) || ':null', ',' order by source_field), '')
-        || '}' as json
-    ) as patch
+    select
+        cast(
+            '{' || coalesce(string_agg(to_json(source_field) || ':null', ','), '') || '}' as json
+        ) as patch
     from (
         select source_field
         from {{ ref('fields__lytics_mappings') }}
         where stream = 'amplitude_events' and function_name = 'field'
         group by source_field
         having not bool_or(is_applied)
-    )
+    ) as switched_off
 
 ),
 
--- Counts add up in Lytics: what was delivered, or may have been, is never sent again.
-decided as (
-
-    select distinct
-        row_outcomes.sync_name,
-        try_cast(row_outcomes.match_key as uuid) as event_key
-    from {{ ref('ledger__row_outcomes') }} as row_outcomes
-    cross join settings
-    where
-        row_outcomes.sync_kind = 'event_import'
-        and (
-            row_outcomes.outcome in ('delivered', 'unknown')
-            or (row_outcomes.outcome = 'rejected' and not settings.retries_rejected)
-        )
-
-),
-
-pending as (
+-- Joined on the load too: the scan of a long history is limited to the loads that are due.
+due_events as (
 
     select
-        event_imports.sync_name,
-        event_rows.event_key,
-        event_rows.load_id
-    from event_rows
-    inner join event_imports
-        on event_rows.uploaded_at >= event_imports.starts_at
-    anti join decided
+        due_rows.sync_name,
+        due_rows.key_type,
+        due_rows.event_key,
+        cast(event_rows.uuid as varchar) as key_value,
+        fragment_persons.person_id,
+        fragment_persons.amplitude_id,
+        fragment_persons.user_id,
+        json_merge_patch(event_rows.stream_columns, withheld.patch) as stream_columns,
+        event_rows.order_key
+    from due_rows
+    inner join event_rows
         on
-            event_imports.sync_name = decided.sync_name
-            and event_rows.event_key = decided.event_key
+            due_rows.load_id = event_rows.load_id
+            and due_rows.event_key = event_rows.event_key
+    inner join fragment_persons
+        on event_rows.fragment_id = fragment_persons.fragment_id
+    cross join withheld
+    where due_rows.key_type = 'event'
 
 ),
 
--- Joined on the load too, so that the scan of a long history is limited to the loads that are pending.
+due_stitches as (
+
+    select
+        due_rows.sync_name,
+        due_rows.key_type,
+        due_rows.event_key,
+        stitch_rows.amplitude_id || ' ' || stitch_rows.user_id as key_value,
+        stitch_rows.person_id,
+        stitch_rows.amplitude_id,
+        stitch_rows.user_id,
+        stitch_rows.stream_columns,
+        stitch_rows.order_key
+    from due_rows
+    inner join stitch_rows
+        on due_rows.event_key = stitch_rows.event_key
+    where due_rows.key_type = 'stitch'
+
+),
+
+both_kinds as (
+
+    select * from due_events
+    union all
+    select * from due_stitches
+
+),
+
 rendered as (
 
     select
-        pending.sync_name,
-        cast(event_rows.event_key as varchar) as match_key,
-        cast(event_rows.uuid as varchar) as key_value,
-        event_rows.order_key,
-        fragment_persons.person_id,
+        both_kinds.*,
         persons.anchor,
+        cast(both_kinds.event_key as varchar) as match_key,
         {{ lytics_record(
-            'fragment_persons.amplitude_id',
-            'fragment_persons.user_id',
-            'json_merge_patch(event_rows.stream_columns, withheld.patch)'
+            'both_kinds.amplitude_id', 'both_kinds.user_id', 'both_kinds.stream_columns'
         ) }} as record
-    from pending
-    inner join event_rows
-        on
-            pending.load_id = event_rows.load_id
-            and pending.event_key = event_rows.event_key
-    inner join fragment_persons
-        on event_rows.fragment_id = fragment_persons.fragment_id
+    from both_kinds
     inner join persons
-        on fragment_persons.person_id = persons.person_id
-    cross join withheld
-
-),
-
-stitches as (
-
-    select
-        event_imports.sync_name,
-        cast(stitch_rows.event_key as varchar) as match_key,
-        stitch_rows.amplitude_id || ' ' || stitch_rows.user_id as key_value,
-        stitch_rows.order_key,
-        stitch_rows.person_id,
-        persons.anchor,
-        {{ lytics_record(
-            'stitch_rows.amplitude_id', 'stitch_rows.user_id', 'stitch_rows.stream_columns'
-        ) }} as record
-    from {{ ref('fields__lytics_stitch_rows') }} as stitch_rows
-    cross join event_imports
-    inner join persons
-        on stitch_rows.person_id = persons.person_id
-    anti join decided
-        on
-            event_imports.sync_name = decided.sync_name
-            and stitch_rows.event_key = decided.event_key
-
-),
-
-all_rows as (
-
-    select
-        *,
-        'event' as key_type
-    from rendered
-    union all
-    select
-        *,
-        'stitch' as key_type
-    from stitches
+        on both_kinds.person_id = persons.person_id
 
 )
 
@@ -174,4 +144,4 @@ select
     record,
     '[' as body_prefix,
     ']' as body_suffix
-from all_rows
+from rendered

@@ -1,4 +1,4 @@
--- One row per profile of Lytics, which is one per person: how it ends when all that is pending is sent.
+-- One row per profile of Lytics, one a person: how it ends when all that is pending is sent.
 {{
     config(
         materialized='incremental',

@@ -22,8 +22,9 @@ named as (
 
     select
         changes.*,
-        to_json({{ moengage_segment_name('changes.cohort_name', 'settings.moengage_cohort_name_format') }})
-            as segment_name
+        to_json({{ moengage_segment_name(
+            'changes.cohort_name', 'settings.moengage_cohort_name_format'
+        ) }}) as segment_name
     from changes
     cross join settings
 

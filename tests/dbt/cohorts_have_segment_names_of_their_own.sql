@@ -1,5 +1,5 @@
--- No two cohorts of a destination go by one name there, be it by what the destination's rules make of the
--- names or by upper and lower case. A build stops here, and with it the plan, with both names.
+-- No two cohorts of a destination go by one name there: neither by what its rules make of the names
+-- nor but for upper and lower case. A build stops here, and with it the plan, with both names.
 with
 
 segment_names as (

@@ -1,4 +1,4 @@
--- Each row of lytics_field_map can be read. A build stops here with the line of each row that cannot,
+-- Each row of lytics_field_map can be read. A build stops here with the line of each that cannot,
 -- what is wrong with it, and the grammar.
 with
 
