@@ -365,3 +365,12 @@ create table if not exists raw.clevertap_windows (
     load_id bigint not null,
     loaded_at timestamp not null
 );
+
+-- One row per line of the file that `relay identify` was given last: a user id of Amplitude's and the
+-- identity that CleverTap knows the same user by; `problem`: why the line could not be read.
+create table if not exists raw.identities (
+    line bigint not null,
+    user_id varchar,
+    clevertap_identity varchar,
+    problem varchar
+);

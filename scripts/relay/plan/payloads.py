@@ -21,6 +21,8 @@ def payload_of(kind: str, destination: str) -> str:
 
 def delivery_of(kind: str, destination: str, delivery: str | None) -> str:
     """The name under which `request_limits` knows how a sync is delivered."""
+    if kind == "identify":
+        return "identify"
     if kind != "cohort_sync":
         return "events"
     return delivery or "members"
