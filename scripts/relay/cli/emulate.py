@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from relay.cli.command import fail
+from relay.cli.signals import stopping_on_signals
 from relay.emulate.clevertap.switches import ClevertapSwitches
 from relay.emulate.clock import Clock
 from relay.emulate.house import ORIGINS, Emulators
