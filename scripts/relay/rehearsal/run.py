@@ -32,12 +32,19 @@ from relay.plan.make import PlanOutcome, PlanRequest, make_undo
 from relay.rehearsal.home import begin
 from relay.rehearsal.stage import stage_amplitude
 from relay.rehearsal.world import Moment, World
+from relay.report.tables import table
 from relay.settings import Environment, Settings, load_settings
 from relay.sync import SyncOutcome, sync
 
 # Without these there is no vendor to talk to.
 _KEYS = ("amplitude_api_key", "clevertap_passcode", "moengage_api_key", "lytics_api_token")
 HELD_SYNC = "loyal-to-clevertap"
+
+
+DAY_COLUMNS = (
+    *("day", "sync", "members", "added", "removed", "re-asserted"),
+    *("delivered", "held", "unaddressable"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,22 @@ class Rehearsal:
     approved: ApplyResult
     undone: PlanOutcome
     taken_back: ApplyResult
+
+
+def summary(rehearsal: Rehearsal) -> str:
+    """The table a rehearsal ends with: a row per day and sync."""
+    rows = []
+    for day, outcome in enumerate((rehearsal.first, rehearsal.second, rehearsal.held), start=1):
+        applied = {one.name: one for one in outcome.applied.syncs} if outcome.applied else {}
+        for one in outcome.plan.syncs:
+            sent = applied.get(one.name)
+            rows.append(
+                (
+                    *(day, one.name, one.members, one.added, one.removed, one.reasserted),
+                    *(sent.delivered if sent else 0, sent.held if sent else 0, one.unaddressable),
+                )
+            )
+    return table(DAY_COLUMNS, rows)
 
 
 def has_keys(environment: Environment) -> bool:
@@ -116,7 +139,9 @@ def _day(
     outcome = sync(settings, PlanRequest(), threading.Event())
     for load in outcome.loads:
         console.print(load.line)
-    console.print(plan_table(outcome.plan.syncs), end="")
+    for one in outcome.plan.syncs:
+        if one.state == "held":
+            console.print(f"[yellow]{one.name} is held: {one.reason}[/yellow]")
     if outcome.applied is not None:
         console.print(applied_table(outcome.applied), end="")
     return outcome
@@ -170,11 +195,13 @@ def main(arguments: Sequence[str]) -> int:
         switches = ClevertapSwitches(partner_sync_restricted=False)
         console.print("No vendor keys are set: a rehearsal against emulators on this machine.")
         with Emulators(clock=clock, clevertap=switches) as emulators:
-            rehearse(settings.home.root, world, emulators=emulators, console=console)
+            done = rehearse(settings.home.root, world, emulators=emulators, console=console)
     except RelayError as error:
         console.print(f"error: {error}", style="red")
         return error.exit_code
     home = settings.home
+    console.print("\n[bold]What was sent[/bold]")
+    console.print(summary(done), end="")
     console.print("\nOpen next:")
     console.print(f"  {home.outbox}/<plan_id>/    the sealed request bodies, as they were sent")
     console.print(f"  {home.ledger}/              every attempt and every answer")
