@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from apply.forks import Forks
 from apply.world import COUNTED, HELD_BACK, World, emulators
+from forks import Forks
 from relay.apply.decisions import resolve
 from relay.apply.ledger import Ledger
 from relay.emulate import Emulators
@@ -34,7 +34,7 @@ MOST_KILLS = 12
 
 def run(world: World, forks: Forks, **options: object) -> int:
     home = world.settings.home.root
-    return forks.run(home, world.plan.plan_id, world.environ, **options)  # type: ignore[arg-type]
+    return forks.apply(home, world.plan.plan_id, world.environ, **options)
 
 
 def reached(folder: Path, vendors: Emulators, forks: Forks) -> Counter[str]:
