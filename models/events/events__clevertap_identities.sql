@@ -1,6 +1,4 @@
 -- One row per CleverTap identity (folded) that a waiting event names: who is known by it.
-{{ config(materialized='table') }}
-
 with
 
 waiting as (

@@ -1,6 +1,4 @@
 -- One row per waiting event and property Amplitude gets: the source's own, and what we add.
-{{ config(materialized='table') }}
-
 with
 
 addressed as (

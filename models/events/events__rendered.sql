@@ -1,6 +1,4 @@
 -- One row per export and addressed event: its record as Amplitude's HTTP API takes it.
-{{ config(materialized='table') }}
-
 with
 
 addressed as (

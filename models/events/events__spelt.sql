@@ -1,6 +1,4 @@
 -- One row per export and waiting event: its ids as Amplitude spells them, those of a legal length.
-{{ config(materialized='table') }}
-
 with
 
 waiting as (
