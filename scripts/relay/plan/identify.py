@@ -78,7 +78,8 @@ def make_identify_plan(settings: Settings, path: Path) -> IdentifyOutcome:
         _store(connection, lines)
     finally:
         connection.close()
-    build(settings, ["--select", "+payloads__amplitude_identities", "request_limits"])
+    needed = ("+payloads__amplitude_identities", "+path:models/ledger", "request_limits")
+    build(settings, ["--select", *needed])
     connection = warehouse.connect(settings)
     try:
         return _seal(connection, settings, len(lines))
