@@ -153,7 +153,10 @@ create table if not exists raw.amplitude_cohorts (
     vanished_at timestamp
 );
 
--- One row per download request spent on a cohort: the ledger of the monthly budget.
+-- One row per download request spent on a cohort: the ledger of the monthly budget. Its `state` is
+-- `sending` (asked, the answer not seen yet), `requested` (`request_id` is known, the file is not
+-- here), `landed`, `loaded`, `refused` (the file is not the whole cohort), `failed` (Amplitude could
+-- not make it), `expired` or `lost` (whether it was spent is not known).
 create table if not exists raw.cohort_requests (
     request_id varchar not null,
     cohort_id varchar not null,

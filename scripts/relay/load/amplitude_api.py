@@ -33,10 +33,12 @@ class UnreachableError(VendorError):
     Args:
         message: What was tried.
         status: HTTP status of the last answer; None where there was none.
+        is_taken: Amplitude may have taken the last request.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, is_taken: bool = True) -> None:
         self.status = status
+        self.is_taken = is_taken
         super().__init__(message)
 
 
@@ -95,6 +97,7 @@ class AmplitudeApi:
         params: Any = None,
         expected: tuple[int, ...] = (200,),
         gives_up_on: tuple[int, ...] = (),
+        is_repeatable: bool = True,
     ) -> Result:
         """GET `path`, and again while that may help, until `use` has read the answer.
 
@@ -104,11 +107,14 @@ class AmplitudeApi:
             params: Of the query.
             expected: Statuses that `use` understands.
             gives_up_on: Statuses that would be tried again, but are of no use to repeat here.
+            is_repeatable: Whether asking twice costs nothing; else only what Amplitude certainly
+                did not take is asked again: 429, 503, and requests that were never sent.
 
         Raises:
             ConfigurationError: Amplitude refuses the keys (401, 403).
             http.StatusError: Another status, or one of `gives_up_on`.
-            UnreachableError: No usable answer after every attempt.
+            UnreachableError: No usable answer after every attempt; its `is_taken` tells whether
+                Amplitude may have taken the request.
             http.StoppedError: The run is to stop.
         """
 
@@ -122,29 +128,37 @@ class AmplitudeApi:
             if isinstance(error, _ElsewhereError):
                 return True
             if isinstance(error, http.StatusError):
-                is_busy = error.status == 429 or error.status >= 500
-                if not is_busy or error.status in gives_up_on:
+                if not _is_busy(error.status) or error.status in gives_up_on:
+                    return False
+                if not is_repeatable and _may_be_taken(error):
                     return False
                 return True if error.retry_after is None else error.retry_after
-            return http.is_network_failure(error)
+            return http.is_network_failure(error) and (is_repeatable or not _may_be_taken(error))
 
         status = None
         try:
             return http.retry(attempt, policy=self.policy, when=when, stop=self.stop)
         except http.StatusError as error:
-            if when(error) is False:
+            if not _is_busy(error.status) or error.status in gives_up_on:
                 raise
-            problem, status = str(error), error.status
+            problem, status, is_taken = str(error), error.status, _may_be_taken(error)
         except (_ElsewhereError, httpx.TransportError) as error:
-            problem = str(error) or type(error).__name__
+            problem, is_taken = str(error) or type(error).__name__, _may_be_taken(error)
+        tries = f"after {self.policy.attempts} attempts " if is_repeatable or not is_taken else ""
         raise UnreachableError(
-            f"{self.settings.env.amplitude_host()}: no usable answer after"
-            f" {self.policy.attempts} attempts ({problem}); run the command again later",
-            status,
+            f"{self.settings.env.amplitude_host()}: no usable answer {tries}({problem});"
+            " run the command again later",
+            status=status,
+            is_taken=is_taken,
         )
 
     def document(
-        self, path: str, *, params: Any = None, expected: tuple[int, ...] = (200,)
+        self,
+        path: str,
+        *,
+        params: Any = None,
+        expected: tuple[int, ...] = (200,),
+        is_repeatable: bool = True,
     ) -> tuple[int, Any]:
         """GET a JSON document: status and document. Errors as in `call`.
 
@@ -160,7 +174,9 @@ class AmplitudeApi:
                     raise VendorError(f"{path}: the answer is larger than 64 MiB")
             return response.status_code, bytes(body)
 
-        status, body = self.call(path, read, params=params, expected=expected)
+        status, body = self.call(
+            path, read, params=params, expected=expected, is_repeatable=is_repeatable
+        )
         try:
             return status, json.loads(body)
         except ValueError:
@@ -209,6 +225,25 @@ class AmplitudeApi:
         except (ValueError, TypeError, KeyError, AttributeError):
             return ""
         return http.short_text(str(details), self._secrets)
+
+
+def policy_for(settings: Settings) -> http.RetryPolicy:
+    """How retries wait; an emulator on loopback need not be spared."""
+    if http.is_loopback(httpx.URL(settings.env.amplitude_host())):
+        return http.RetryPolicy(attempts=8, wait_initial=0.05, wait_max=1.0)
+    return POLICY
+
+
+def _is_busy(status: int) -> bool:
+    """Whether the status may be another one later."""
+    return status == 429 or status >= 500
+
+
+def _may_be_taken(error: Exception) -> bool:
+    """Whether Amplitude may have done what it was asked for, although there is no good answer."""
+    if isinstance(error, http.StatusError):
+        return error.status not in {429, 503}
+    return not http.never_sent(error)
 
 
 class _ElsewhereError(Exception):

@@ -1,0 +1,198 @@
+"""Merged Amplitude ids, from the files of Amplitude's bucket exports.
+
+Source: Amplitude's Amazon S3 destination page: `-{organisation}_yyyy-MM-dd_H.json.gz`, rows
+`{"scope", "merge_time", "merge_server_time", "amplitude_id", "merged_amplitude_id"}`; the former id
+was merged into the latter. Only files of merges hold such rows; the Export API has none.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC
+from pathlib import Path
+
+import structlog
+from duckdb import DuckDBPyConnection
+
+from relay.errors import InputFileError
+from relay.load import landing
+from relay.load.event_columns import cell, literal
+from relay.load.event_files import note_file, one_thread
+from relay.load.event_writer import Counts
+from relay.load.export_files import export_files, is_merge_file
+from relay.load.landing import Landed
+from relay.load.members import members_of
+from relay.load.progress import NoProgress, Progress
+from relay.load.rejected import REJECTED_LINES, keep_rejected_lines, start_rejected_lines
+from relay.load.result import LoadResult, Note
+from relay.load.units import Unit, ahead, units_of
+from relay.settings import Settings
+from relay.warehouse import transaction
+
+log = structlog.get_logger(__name__)
+
+SOURCE = "amplitude_merges"
+
+
+def load_merge_files(
+    connection: DuckDBPyConnection,
+    settings: Settings,
+    paths: Sequence[Path],
+    *,
+    progress: Progress | None = None,
+) -> LoadResult:
+    """Load merged ids; the same merge is stored once, whatever files hold it.
+
+    Args:
+        connection: Open warehouse with the raw tables; the caller holds the lock.
+        settings: Whose landing/ and clock.
+        paths: JSON lines, gzip or plain, or folders, in which the files of merges are taken.
+        progress: Told how far it is.
+
+    Returns:
+        The counts; each file is stored as a whole or, with a failure by name, not at all. A line
+        that is no merge is kept in `raw.rejected_rows`.
+
+    Raises:
+        InputFileError: A path does not exist, or a folder has no file of merges.
+    """
+    progress = progress or NoProgress()
+    files = export_files(paths, takes=is_merge_file)
+    result = LoadResult(SOURCE)
+    progress.expect(len(files))
+    for path in files:
+        try:
+            landed = landing.land_file(settings.home, SOURCE, path)
+            progress.received(landed.size)
+            counts = _load(connection, settings, landed)
+        except InputFileError as error:
+            log.warning("file.refused", source=SOURCE)
+            result += LoadResult(SOURCE, failures=(Note(str(path), str(error)),))
+        else:
+            result += LoadResult(
+                SOURCE,
+                files=(landed.source_file,),
+                rows=counts.rows,
+                loaded=counts.loaded,
+                duplicates=counts.duplicates,
+                rejected=counts.rejected,
+            )
+            progress.stored(counts.rows)
+        progress.advance(1)
+    return result
+
+
+def _load(connection: DuckDBPyConnection, settings: Settings, landed: Landed) -> Counts:
+    known = connection.execute(
+        "select row_count, rejected from raw.loaded_files where source = ? and sha256 = ?",
+        [SOURCE, landed.sha256],
+    ).fetchone()
+    if known is not None:
+        rows, rejected = known
+        return Counts(rows, 0, rows - rejected, rejected)
+    now = settings.now()
+    with transaction(connection), one_thread(connection):
+        ((load_id,),) = connection.execute("select nextval('raw.load_ids')").fetchall()
+        start_rejected_lines(connection)
+        rows = loaded = 0
+        units = ahead(units_of(_members(landed)))
+        try:
+            for unit in units:
+                read, new = _store(
+                    connection, unit, load_id, now.astimezone(UTC).replace(tzinfo=None)
+                )
+                rows += read
+                loaded += new
+        finally:
+            units.close()  # type: ignore[attr-defined]
+        rejected = keep_rejected_lines(
+            connection, SOURCE, source_file=landed.source_file, load_id=load_id, loaded_at=now
+        )
+        counts = Counts(rows, loaded, rows - loaded - rejected, rejected)
+        note_file(
+            connection,
+            landed,
+            landed.sha256,
+            "loaded",
+            now,
+            source=SOURCE,
+            counts=counts,
+            load_id=load_id,
+        )
+    return counts
+
+
+def _members(landed: Landed) -> Iterator[tuple[str, Iterator[bytes]]]:
+    for member in members_of(landed.path):
+        yield landed.source_file, member.pieces()
+
+
+def _store(
+    connection: DuckDBPyConnection, unit: Unit, load_id: int, loaded_at: object
+) -> tuple[int, int]:
+    """Store what is new of a unit: how many lines it had, how many were stored."""
+    for line in unit.overlong:
+        connection.execute(
+            f"insert into {REJECTED_LINES} values (?, 'is too long', ?)",
+            [line.line_number, line.start],
+        )
+    connection.register("unit_lines", unit.lines)
+    try:
+        connection.execute(_READ.format(line="line" if unit.is_text else "try(decode(line))"))
+        connection.execute(
+            _REJECT.format(content="encode(line)" if unit.is_text else "unit_lines.line")
+        )
+    finally:
+        connection.unregister("unit_lines")
+    ((new,),) = connection.execute(_INSERT, {"load_id": load_id, "loaded_at": loaded_at}).fetchall()
+    return unit.lines.num_rows + len(unit.overlong), new
+
+
+_FIELDS = ("scope", "merge_time", "merge_server_time", "amplitude_id", "merged_amplitude_id")
+_KINDS = ("integer", "integer", "integer", "amplitude", "amplitude")
+
+
+def _field(name: str, kind: str) -> str:
+    value = f"try(json_extract(line, '$.{name}'))"
+    return f"try_cast({cell(literal(kind), f'try(json_type({value}))', value)} as bigint) as {name}"
+
+
+def _is_same(name: str) -> str:
+    return f"stored.{name} is not distinct from merge_lines.{name}"
+
+
+_READ = f"""
+    create or replace temp table merge_lines as
+    select
+        line_id,
+        source_file,
+        line_number,
+        {", ".join(_field(name, kind) for name, kind in zip(_FIELDS, _KINDS, strict=True))},
+        case
+            when line is null then 'is not UTF-8 text'
+            when not json_valid(line) then 'is not JSON'
+            when amplitude_id is null then 'has no amplitude_id'
+            when merged_amplitude_id is null then 'has no merged_amplitude_id'
+        end as problem
+    from (select line_id, source_file, line_number, {{line}} as line from unit_lines)
+"""
+
+_REJECT = f"""
+    insert into {REJECTED_LINES}
+    select merge_lines.line_number, merge_lines.problem, {{content}}
+    from merge_lines
+    inner join unit_lines using (line_id)
+    where merge_lines.problem is not null
+"""
+
+_INSERT = f"""
+    insert into raw.amplitude_merges
+    select {", ".join(_FIELDS)}, source_file, $load_id, $loaded_at
+    from merge_lines
+    where problem is null
+        and not exists (
+            select 1
+            from raw.amplitude_merges as stored
+            where {" and ".join(map(_is_same, _FIELDS))}
+        )
+    qualify row_number() over (partition by {", ".join(_FIELDS)} order by line_id) = 1
+    order by line_id
+"""
