@@ -136,7 +136,8 @@ def _store(
         )
     connection.register("unit_lines", unit.lines)
     try:
-        connection.execute(_READ.format(line="line" if unit.is_text else "try(decode(line))"))
+        text = "line" if unit.is_text else "try(decode(line))"
+        connection.execute(_READ.replace("$line", text))
         connection.execute(
             _REJECT.format(content="encode(line)" if unit.is_text else "unit_lines.line")
         )
@@ -172,7 +173,7 @@ _READ = f"""
             when amplitude_id is null then 'has no amplitude_id'
             when merged_amplitude_id is null then 'has no merged_amplitude_id'
         end as problem
-    from (select line_id, source_file, line_number, {{line}} as line from unit_lines)
+    from (select line_id, source_file, line_number, $line as line from unit_lines)
 """
 
 _REJECT = f"""

@@ -1,5 +1,6 @@
 """A destination's own directory of users: for matches (MoEngage) and forecasts (CleverTap)."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -126,7 +127,7 @@ def load_known_users(
 
 
 def _run(connection: DuckDBPyConnection, sql: str, values: dict[str, object]) -> int:
-    named = {name: value for name, value in values.items() if f"${name}" in sql}
+    named = {name: values[name] for name in re.findall(r"\$(\w+)", sql)}
     ((count,),) = connection.execute(sql, named).fetchall()
     return int(count)
 

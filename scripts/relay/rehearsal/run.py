@@ -166,7 +166,7 @@ def _load_files(
         exports = _written(place / "clevertap", moment.clevertap_files(zone))
         load_clevertap_files(connection, settings, exports)
         (directory,) = _written(place, [("users.csv", moment.known_users("moengage"))])
-        load_known_users(connection, settings, "moengage", directory)
+        load_known_users(connection, settings, directory, destination="moengage")
         rows = directory.read_text(encoding="utf-8").splitlines()
         emulators.moengage.add_users(dict(row) for row in csv.DictReader(rows))
 
