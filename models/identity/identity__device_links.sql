@@ -7,6 +7,7 @@
 ) }}
 {% set anew = resolves_anew('links') -%}
 
+-- depends_on: {{ ref('identity__touched') }}
 with
 
 anonymous as (
@@ -21,7 +22,7 @@ scope as (
 
 ),
 
-event_rows as (
+event_rows as not materialized (
 
     select * from {{ ref('identity__event_rows') }}
 
