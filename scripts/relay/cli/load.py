@@ -201,7 +201,7 @@ def register(group: click.Group) -> None:
         """
 
         def run(connection: DuckDBPyConnection, _: threading.Event) -> LoadResult:
-            return load_known_users(connection, settings, path, destination=destination)
+            return load_known_users(connection, settings, destination, path)
 
         return _loaded(settings, "relay load known-users", run)
 

@@ -34,16 +34,16 @@ DIRECTORIES = {
 
 
 def load_known_users(
-    connection: DuckDBPyConnection, settings: Settings, path: Path, *, destination: str
+    connection: DuckDBPyConnection, settings: Settings, destination: str, path: Path
 ) -> LoadResult:
     """Replace what is known of a destination's users by a file.
 
     Args:
         connection: Open warehouse with the raw tables; the caller holds the lock.
         settings: Whose landing/ and clock.
+        destination: `moengage` or `clevertap`.
         path: CSV, plain or gzip, with a header that has both columns of `DIRECTORIES`, among others
             or not. A row has either key or both; one without any is rejected.
-        destination: `moengage` or `clevertap`.
 
     Returns:
         The counts; loading the same file again changes nothing.
