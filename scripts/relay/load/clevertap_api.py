@@ -274,7 +274,7 @@ def _store_window(
         rejected = keep_rejected_lines(
             connection,
             SOURCE,
-            source_file=page.source_file,
+            source_files=[page.source_file],
             load_id=load.load_id,
             loaded_at=load.loaded_at,
         )

@@ -73,7 +73,7 @@ def load_clevertap_file(
     rejected = keep_rejected_lines(
         connection,
         SOURCE,
-        source_file=source_file,
+        source_files=[source_file],
         load_id=load.load_id,
         loaded_at=load.loaded_at,
     )
@@ -114,7 +114,7 @@ def store_rows(
     connection.execute(_RECORDS)
     connection.unregister("batch_rows")
     connection.execute(_EVENTS, {"event_name": event_name or None})
-    connection.execute(_REJECT)
+    connection.execute(_REJECT, {"source_file": source_file})
     ((earliest, latest),) = connection.execute(
         "select min(ts), max(ts) from incoming_events where problem is null"
     ).fetchall()
@@ -267,9 +267,13 @@ _EVENTS = f"""
 
 _REJECT = f"""
     insert into {REJECTED_LINES}
-    select line_number, problem, content from incoming_rows where problem is not null
+    select $source_file, line_number, problem, content
+    from incoming_rows
+    where problem is not null
     union all
-    select line_number, problem, content from incoming_events where problem is not null
+    select $source_file, line_number, problem, content
+    from incoming_events
+    where problem is not null
 """
 
 _COUNTED = """

@@ -15,7 +15,7 @@ from relay.load import clevertap_events, moengage_events
 from relay.load.clevertap_events import Load, load_clevertap_file
 from relay.load.export_paths import export_files
 from relay.load.landing import Landed, found, land_file
-from relay.load.moengage_events import load_moengage_file
+from relay.load.moengage_events import load_moengage_files
 from relay.load.result import LoadResult, Note
 from relay.settings import Home, Settings
 from relay.warehouse import transaction
@@ -40,7 +40,7 @@ def load_moengage_events(
     Args:
         connection: Open warehouse; the caller holds the lock.
         settings: Whose landing/, and the clock.
-        paths: Files, folders or patterns; see `load_moengage_file` for what a file holds.
+        paths: Files, folders or patterns; see `load_moengage_files` for what a file holds.
 
     Returns:
         The sum over all files; a refused file is one of its `failures`.
@@ -53,10 +53,9 @@ def load_moengage_events(
         return _load_streams(connection, settings)
 
     def load(landed: Landed) -> LoadResult:
-        return load_moengage_file(
+        return load_moengage_files(
             connection,
-            landed.path,
-            source_file=landed.source_file,
+            [(landed.path, landed.source_file)],
             load_id=next_load_id(connection),
             loaded_at=settings.now(),
         )
@@ -145,18 +144,13 @@ def _load_bodies(
 def _store_bodies(
     connection: DuckDBPyConnection, settings: Settings, bodies: Sequence[str]
 ) -> LoadResult:
-    result = LoadResult(moengage_events.SOURCE)
-    load_id = next_load_id(connection)
-    for source_file in bodies:
-        landed = found(settings.home, source_file)
-        result += load_moengage_file(
-            connection,
-            landed.path,
-            source_file=source_file,
-            load_id=load_id,
-            loaded_at=settings.now(),
-        )
-    return result
+    landed = [found(settings.home, body) for body in bodies]
+    return load_moengage_files(
+        connection,
+        [(one.path, one.source_file) for one in landed],
+        load_id=next_load_id(connection),
+        loaded_at=settings.now(),
+    )
 
 
 def _open_days(connection: DuckDBPyConnection, home: Home) -> Iterator[tuple[date, Path]]:

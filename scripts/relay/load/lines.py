@@ -6,7 +6,7 @@ decoded here, so that a line that is no text keeps its bytes and its place.
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,9 @@ UTF8_BOM = b"\xef\xbb\xbf"
 BATCH_BYTES = 16 * 1024 * 1024
 LINE_BYTES = 64 * 1024 * 1024
 
-LINE_TYPES = pa.schema([("line_number", pa.int64()), ("content", pa.binary())])
+LINE_TYPES = pa.schema(
+    [("source_file", pa.string()), ("line_number", pa.int64()), ("content", pa.binary())]
+)
 
 # Other things an export may come as, by their first bytes.
 _NOT_LINES = {
@@ -88,29 +90,25 @@ def read_lines(content: BinaryIO, path: Path) -> Iterator[Line]:
         yield Line(number, line.removesuffix(b"\n"))
 
 
-def read_batches(path: Path) -> Iterator[pa.Table]:
-    """Tables of `LINE_TYPES`, each of about `BATCH_BYTES`; blank lines are left out.
+def batches_of(lines: Iterable[tuple[str, Line]]) -> Iterator[pa.Table]:
+    """Lines of one or more files in tables of about `BATCH_BYTES`; blank ones are left out.
 
-    Raises:
-        InputFileError: See `opened` and `read_lines`.
+    Args:
+        lines: Each with the name of its file.
     """
-    with opened(path) as content:
-        yield from batches_of(read_lines(content, path))
-
-
-def batches_of(lines: Iterator[Line]) -> Iterator[pa.Table]:
-    """The same lines in tables of about `BATCH_BYTES`; blank ones are left out."""
+    files: list[str] = []
     numbers: list[int] = []
     contents: list[bytes] = []
     size = 0
-    for line in lines:
+    for source_file, line in lines:
         if not line.content or line.content.isspace():
             continue
+        files.append(source_file)
         numbers.append(line.number)
         contents.append(line.content)
         size += len(line.content)
         if size >= BATCH_BYTES:
-            yield pa.table([numbers, contents], schema=LINE_TYPES)
-            numbers, contents, size = [], [], 0
+            yield pa.table([files, numbers, contents], schema=LINE_TYPES)
+            files, numbers, contents, size = [], [], [], 0
     if numbers:
-        yield pa.table([numbers, contents], schema=LINE_TYPES)
+        yield pa.table([files, numbers, contents], schema=LINE_TYPES)

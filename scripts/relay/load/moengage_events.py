@@ -7,8 +7,8 @@ batch up to three times) or that comes by both ways is known by its `event_uuid`
 
 import itertools
 import json
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +23,8 @@ from relay.load.result import LoadResult
 SOURCE = "moengage_events"
 # MoEngage's own warehouse tables hold an event_uuid in 256 characters.
 LONGEST_UUID = 256
+# A request is repeated within minutes; the cloud export of the same events follows within a day.
+RECENT_DAYS = 3
 
 # Column of raw.moengage_events: key of the event, how its JSON value is read.
 _COLUMNS = {
@@ -41,62 +43,66 @@ _COLUMNS = {
 }
 
 
-def load_moengage_file(
+def load_moengage_files(
     connection: DuckDBPyConnection,
-    path: Path,
+    files: Sequence[tuple[Path, str]],
     *,
-    source_file: str,
     load_id: int,
     loaded_at: datetime,
 ) -> LoadResult:
-    """Store the events of one file that are not stored yet. The caller holds a transaction.
+    """Store the events of some files that are not stored yet. The caller holds a transaction.
+
+    Many small files cost little more than one: their lines are read together.
 
     Args:
         connection: Open warehouse with the raw tables.
-        path: JSON lines, gzip or plain; or one JSON document over several lines.
-        source_file: The file's name below landing/.
+        files: Each with its path and its name below landing/; JSON lines, gzip or plain, or one
+            JSON document over several lines.
         load_id: The number of this load.
-        loaded_at: When it is loaded, UTC, with a time zone.
+        loaded_at: When they are loaded, UTC, with a time zone.
 
     Returns:
-        Its counts. A line that cannot be read, and an event without `event_uuid`, is rejected: it
-        is kept in `raw.rejected_rows` with its bytes, and the rest of the file is stored. An event
-        whose `event_time` cannot be read is stored without.
+        The counts. A line that cannot be read, and an event without `event_uuid`, is rejected: it
+        is kept in `raw.rejected_rows` with its bytes, and the rest is stored. An event whose
+        `event_time` cannot be read is stored without.
 
     Raises:
-        InputFileError: The file is cut off, damaged or of another kind.
+        InputFileError: A file is cut off, damaged or of another kind.
 
     Source:
         MoEngage, Streams: API Request Format; Data Export Glossary: Generic Export Schema.
     """
+    names = [name for _, name in files]
+    at = loaded_at.replace(tzinfo=None)
+    connection.execute(_START)
     start_rejected_lines(connection)
-    loaded = duplicates = 0
-    with opened(path) as content:
-        for batch in batches_of(_lines(content, path)):
-            events, new = _store_batch(connection, batch, source_file, load_id, loaded_at)
-            loaded += new
-            duplicates += events - new
+    for batch in batches_of(_lines_of(files)):
+        _store_batch(connection, batch, load_id, at)
     rejected = keep_rejected_lines(
-        connection, SOURCE, source_file=source_file, load_id=load_id, loaded_at=loaded_at
+        connection, SOURCE, source_files=names, load_id=load_id, loaded_at=loaded_at
     )
-    result = LoadResult(
+    connection.execute(
+        "delete from raw.moengage_files where list_contains(?, source_file)", [names]
+    )
+    connection.execute(_FILES, {"names": names, "load_id": load_id, "loaded_at": at.isoformat()})
+    ((events, loaded),) = connection.execute(
+        "select coalesce(sum(events), 0), coalesce(sum(new), 0) from counted_events"
+    ).fetchall()
+    return LoadResult(
         SOURCE,
-        files=(source_file,),
-        rows=loaded + duplicates + rejected,
+        files=tuple(names),
+        rows=events + rejected,
         loaded=loaded,
-        duplicates=duplicates,
+        duplicates=events - loaded,
         rejected=rejected,
     )
-    connection.execute("delete from raw.moengage_files where source_file = ?", [source_file])
-    connection.execute(
-        "insert into raw.moengage_files values (?, ?, ?, ?, ?, ?, ?)",
-        [source_file, result.rows, loaded, duplicates, rejected, load_id, _naive(loaded_at)],
-    )
-    return result
 
 
-def _naive(instant: datetime) -> str:
-    return instant.replace(tzinfo=None).isoformat()
+def _lines_of(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, Line]]:
+    for path, source_file in files:
+        with opened(path) as content:
+            for line in _lines(content, path):
+                yield source_file, line
 
 
 def _lines(content: BinaryIO, path: Path) -> Iterator[Line]:
@@ -121,40 +127,39 @@ def _is_json(content: bytes) -> bool:
 
 
 def _store_batch(
-    connection: DuckDBPyConnection,
-    batch: pa.Table,
-    source_file: str,
-    load_id: int,
-    loaded_at: datetime,
-) -> tuple[int, int]:
-    """Store what is new of one batch; how many events it has and how many of them were new."""
+    connection: DuckDBPyConnection, batch: pa.Table, load_id: int, at: datetime
+) -> None:
+    """Store what is new of one batch, and count events and new ones by file."""
     connection.register("batch_lines", batch)
     connection.execute(_SHAPES)
     connection.execute(_EVENTS)
     connection.unregister("batch_lines")
     connection.execute(_REJECT_LINES)
     connection.execute(_REJECT_EVENTS)
-    ((events, earliest, latest),) = connection.execute(
-        "select count(*), min(event_time), max(event_time) from incoming_events"
-        " where event_uuid is not null"
+    ((earliest, latest),) = connection.execute(
+        "select min(event_time), max(event_time) from incoming_events where event_uuid is not null"
     ).fetchall()
-    # An event has one time wherever it comes from: only that stretch of what is there is looked at.
-    ((new,),) = connection.execute(
-        f"insert into raw.moengage_events by name {_NEW_EVENTS}",
-        {
-            "earliest": earliest,
-            "latest": latest,
-            "source_file": source_file,
-            "load_id": load_id,
-            "loaded_at": _naive(loaded_at),
-        },
-    ).fetchall()
-    return events, new
+    # An event has one time wherever it comes from, and what comes twice comes soon: only that
+    # stretch of what is stored is looked at, and what was loaded lately.
+    recently = (at - timedelta(days=RECENT_DAYS)).isoformat()
+    stretch = {"earliest": earliest, "latest": latest, "recently": recently}
+    connection.execute(_NEW_EVENTS, stretch)
+    connection.execute(
+        f"insert into raw.moengage_events by name {_STORED}",
+        {"load_id": load_id, "loaded_at": at.isoformat()},
+    )
+    connection.execute(_COUNT)
 
+
+_START = """
+    create or replace temp table counted_events
+        (source_file varchar, events bigint, new bigint)
+"""
 
 _SHAPES = """
     create or replace temp table incoming_lines as
     select
+        source_file,
         line_number,
         content,
         try(decode(content)) as line,
@@ -183,6 +188,7 @@ _EVENTS = f"""
     create or replace temp table incoming_events as
     with lists as (
         select
+            source_file,
             line_number,
             json_merge_patch(line, '{{"events": null, "event": null}}') as envelope,
             if(
@@ -195,6 +201,7 @@ _EVENTS = f"""
     ),
     events as (
         select
+            source_file,
             line_number,
             envelope,
             unnest(events) as event,
@@ -203,6 +210,7 @@ _EVENTS = f"""
     ),
     found as (
         select
+            source_file,
             line_number,
             event_number,
             event,
@@ -212,6 +220,7 @@ _EVENTS = f"""
     ),
     typed as (
         select
+            source_file,
             line_number,
             event_number,
             event,
@@ -230,12 +239,15 @@ _EVENTS = f"""
 
 _REJECT_LINES = f"""
     insert into {REJECTED_LINES}
-    select line_number, problem, content from incoming_lines where problem is not null
+    select source_file, line_number, problem, content
+    from incoming_lines
+    where problem is not null
 """
 
 _REJECT_EVENTS = f"""
     insert into {REJECTED_LINES}
     select
+        source_file,
         line_number,
         'event ' || event_number || ': expected event_uuid, text of 1 to {LONGEST_UUID} characters',
         encode(cast(event as varchar))
@@ -244,19 +256,16 @@ _REJECT_EVENTS = f"""
 """
 
 _NEW_EVENTS = """
+    create or replace temp table new_events as
     with once as (
         select *
         from incoming_events
         where event_uuid is not null
         qualify row_number() over (
-            partition by event_uuid order by line_number, event_number
+            partition by event_uuid order by source_file, line_number, event_number
         ) = 1
     )
-    select
-        once.* exclude (line_number, event_number, event),
-        $source_file as source_file,
-        $load_id as load_id,
-        cast($loaded_at as timestamp) as loaded_at
+    select once.*
     from once
     where
         not exists (
@@ -271,5 +280,55 @@ _NEW_EVENTS = """
             from raw.moengage_events as stored
             where stored.event_uuid = once.event_uuid and stored.event_time is null
         )
-    order by once.line_number, once.event_number
+        and not exists (
+            select 1
+            from raw.moengage_events as stored
+            where
+                stored.event_uuid = once.event_uuid
+                and stored.loaded_at >= cast($recently as timestamp)
+        )
+"""
+
+_STORED = """
+    select
+        * exclude (line_number, event_number, event),
+        $load_id as load_id,
+        cast($loaded_at as timestamp) as loaded_at
+    from new_events
+    order by source_file, line_number, event_number
+"""
+
+_COUNT = """
+    insert into counted_events
+    select source_file, count(*), 0
+    from incoming_events
+    where event_uuid is not null
+    group by source_file
+    union all
+    select source_file, 0, count(*)
+    from new_events
+    group by source_file
+"""
+
+_FILES = f"""
+    insert into raw.moengage_files by name
+    with counted as (
+        select source_file, sum(events) as events, sum(new) as new
+        from counted_events
+        group by source_file
+    ),
+    rejected as (
+        select source_file, count(*) as rejected from {REJECTED_LINES} group by source_file
+    )
+    select
+        names.source_file,
+        coalesce(events, 0) + coalesce(rejected, 0) as row_count,
+        coalesce(new, 0) as loaded_count,
+        coalesce(events, 0) - coalesce(new, 0) as duplicate_count,
+        coalesce(rejected, 0) as rejected_count,
+        $load_id as load_id,
+        cast($loaded_at as timestamp) as loaded_at
+    from (select unnest($names) as source_file) as names
+    left join counted on names.source_file = counted.source_file
+    left join rejected on names.source_file = rejected.source_file
 """

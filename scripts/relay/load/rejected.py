@@ -1,18 +1,19 @@
-"""Lines that could not be read: collected while a file is loaded, then kept with their bytes."""
+"""Lines that could not be read: collected while files are loaded, then kept with their bytes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from duckdb import DuckDBPyConnection
 
-# Temporary table of the file being loaded: line_number, reason, content.
+# Temporary table of the files being loaded: source_file, line_number, reason, content.
 REJECTED_LINES = "temp.rejected_lines"
 
 
 def start_rejected_lines(connection: DuckDBPyConnection) -> None:
-    """Begin a new file: no line is rejected yet."""
+    """Begin new files: no line is rejected yet."""
     connection.execute(
         f"create or replace temp table {REJECTED_LINES.removeprefix('temp.')}"
-        " (line_number bigint, reason varchar, content blob)"
+        " (source_file varchar, line_number bigint, reason varchar, content blob)"
     )
 
 
@@ -20,22 +21,24 @@ def keep_rejected_lines(
     connection: DuckDBPyConnection,
     source: str,
     *,
-    source_file: str,
+    source_files: Sequence[str],
     load_id: int,
     loaded_at: datetime,
 ) -> int:
-    """Put the file's rejected lines into `raw.rejected_rows`, in place of those of an earlier load.
+    """Put the files' rejected lines into `raw.rejected_rows`, in place of those of earlier loads.
 
     Returns:
         How many there are.
     """
     connection.execute(
-        "delete from raw.rejected_rows where source = ? and source_file = ?", [source, source_file]
+        "delete from raw.rejected_rows where source = ? and list_contains(?, source_file)",
+        [source, list(source_files)],
     )
     ((count,),) = connection.execute(
         "insert into raw.rejected_rows by name"
-        " select ? as source, ? as source_file, line_number, reason, content, ? as load_id,"
-        f" cast(? as timestamp) as loaded_at from {REJECTED_LINES} order by line_number, reason",
-        [source, source_file, load_id, loaded_at.replace(tzinfo=None).isoformat()],
+        " select ? as source, source_file, line_number, reason, content, ? as load_id,"
+        f" cast(? as timestamp) as loaded_at from {REJECTED_LINES}"
+        " order by source_file, line_number, reason",
+        [source, load_id, loaded_at.replace(tzinfo=None).isoformat()],
     ).fetchall()
     return int(count)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engagement.world import moengage_event, raw_warehouse
 from relay.errors import InputFileError
-from relay.load.moengage_events import load_moengage_file
+from relay.load.moengage_events import load_moengage_files
 from relay.load.result import LoadResult
 
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -28,9 +28,7 @@ def connection() -> Connection:
 
 def load(connection: Connection, path: Path, content: bytes, *, number: int = 1) -> LoadResult:
     path.write_bytes(content)
-    return load_moengage_file(
-        connection, path, source_file=f"m/{path.name}", load_id=number, loaded_at=AT
-    )
+    return load_moengage_files(connection, [(path, f"m/{path.name}")], load_id=number, loaded_at=AT)
 
 
 def event(uuid: str, **keys: Any) -> dict[str, Any]:
@@ -81,6 +79,36 @@ def test_an_event_counts_once_however_often_it_comes(
     assert (first.loaded, first.duplicates) == (1, 2)
     assert (again.loaded, again.duplicates) == (1, 1)
     assert stored(connection, "event_uuid, load_id") == [("a", 1), ("b", 2)]
+
+
+def test_an_event_that_comes_again_with_another_time_is_the_same(
+    connection: Connection, tmp_path: Path
+) -> None:
+    load(connection, tmp_path / "f.json", line(event("a", event_time=1772366400)))
+    again = load(connection, tmp_path / "g.json", line(event("a", event_time=1772366401)))
+    assert (again.loaded, again.duplicates) == (0, 1)
+
+
+def test_files_that_are_loaded_together_are_counted_apart(
+    connection: Connection, tmp_path: Path
+) -> None:
+    files = []
+    for name, content in {
+        "a.json": body(event("1"), event("2")),
+        "b.json": body(event("2"), event("3"), {}) + b"\nnonsense",
+        "c.json": b"",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        files.append((tmp_path / name, f"m/{name}"))
+    result = load_moengage_files(connection, files, load_id=1, loaded_at=AT)
+    assert (result.rows, result.loaded, result.duplicates, result.rejected) == (6, 3, 1, 2)
+    assert connection.execute(
+        "select source_file, row_count, loaded_count, duplicate_count, rejected_count"
+        " from raw.moengage_files order by all"
+    ).fetchall() == [("m/a.json", 2, 2, 0, 0), ("m/b.json", 4, 1, 1, 2), ("m/c.json", 0, 0, 0, 0)]
+    assert connection.execute(
+        "select source_file, line_number from raw.rejected_rows order by all"
+    ).fetchall() == [("m/b.json", 1), ("m/b.json", 2)]
 
 
 def test_loading_a_file_again_changes_nothing(connection: Connection, tmp_path: Path) -> None:

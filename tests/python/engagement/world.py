@@ -13,7 +13,7 @@ import duckdb
 from compiled import CompiledModels
 from relay import warehouse
 from relay.load.clevertap_events import Load, load_clevertap_file
-from relay.load.moengage_events import load_moengage_file
+from relay.load.moengage_events import load_moengage_files
 from relay.settings import load_settings
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -102,10 +102,9 @@ class World:
         path = self.folder / "moengage.json"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self._loads += 1
-        load_moengage_file(
+        load_moengage_files(
             self.connection,
-            path,
-            source_file=f"moengage/{self._loads}.json",
+            [(path, f"moengage/{self._loads}.json")],
             load_id=self._loads,
             loaded_at=LOADED_AT,
         )
