@@ -104,7 +104,7 @@ def _load(connection: DuckDBPyConnection, settings: Settings, landed: Landed) ->
         finally:
             units.close()  # type: ignore[attr-defined]
         rejected = keep_rejected_lines(
-            connection, SOURCE, source_file=landed.source_file, load_id=load_id, loaded_at=now
+            connection, SOURCE, source_files=[landed.source_file], load_id=load_id, loaded_at=now
         )
         counts = Counts(rows, loaded, rows - loaded - rejected, rejected)
         note_file(
@@ -131,8 +131,8 @@ def _store(
     """Store what is new of a unit: how many lines it had, how many were stored."""
     for line in unit.overlong:
         connection.execute(
-            f"insert into {REJECTED_LINES} values (?, 'is too long', ?)",
-            [line.line_number, line.start],
+            f"insert into {REJECTED_LINES} values (?, ?, 'is too long', ?)",
+            [line.source_file, line.line_number, line.start],
         )
     connection.register("unit_lines", unit.lines)
     try:
@@ -178,7 +178,8 @@ _READ = f"""
 
 _REJECT = f"""
     insert into {REJECTED_LINES}
-    select merge_lines.line_number, merge_lines.problem, {{content}}
+    select
+        merge_lines.source_file, merge_lines.line_number, merge_lines.problem, {{content}}
     from merge_lines
     inner join unit_lines using (line_id)
     where merge_lines.problem is not null

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -107,6 +108,8 @@ def rehearse(home: Path, world: World, *, emulators: Emulators, console: Console
         approved = apply_sealed(settings, plan.plan_id, approve=(HELD_SYNC,))
         console.print(applied_table(approved), end="")
         console.print(f"\n[bold]And taken back: relay undo {plan.plan_id}[/bold]")
+        # Some minutes later: CleverTap goes by the time of an event, to the second.
+        settings = _settings(home, days[2], emulators, later=timedelta(minutes=10))
         undone = make_undo(settings, plan.plan_id)
         console.print(plan_table(undone.syncs), end="")
         if undone.plan is None:
@@ -117,9 +120,12 @@ def rehearse(home: Path, world: World, *, emulators: Emulators, console: Console
     return Rehearsal(first, second, held, approved, undone, taken_back)
 
 
-def _settings(home: Path, moment: Moment, emulators: Emulators) -> Settings:
-    """As `relay` would read them on that day."""
-    return load_settings(home, environ={**emulators.environ, "RELAY_NOW": moment.now.isoformat()})
+def _settings(
+    home: Path, moment: Moment, emulators: Emulators, later: timedelta = timedelta(0)
+) -> Settings:
+    """As `relay` would read them on that day, or so much later."""
+    now = (moment.now + later).isoformat()
+    return load_settings(home, environ={**emulators.environ, "RELAY_NOW": now})
 
 
 def _day(
@@ -166,7 +172,7 @@ def _load_files(
         exports = _written(place / "clevertap", moment.clevertap_files(zone))
         load_clevertap_files(connection, settings, exports)
         (directory,) = _written(place, [("users.csv", moment.known_users("moengage"))])
-        load_known_users(connection, settings, directory, destination="moengage")
+        load_known_users(connection, settings, "moengage", directory)
         rows = directory.read_text(encoding="utf-8").splitlines()
         emulators.moengage.add_users(dict(row) for row in csv.DictReader(rows))
 
