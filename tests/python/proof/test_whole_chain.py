@@ -8,8 +8,9 @@ import json
 import random
 import shutil
 import signal
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 from forks import Forks
-from proof.shop import COUNTED, Shop
+from proof.shop import COUNTED, MEMBERS, Shop
 from relay.apply.decisions import resolve
 from relay.apply.ledger import Ledger
 from relay.apply.outgoing import read_all_outgoing
@@ -26,6 +27,11 @@ from relay.apply.state import SyncHistory, histories
 from relay.plan.manifest import Plan, read_plan
 
 MOST_RUNS = 4
+RANDOM_KILLS = 15
+# Syncs whose rows of unknown outcome wait for a person.
+HELD_BACK = {"cart-to-clevertap", "events-to-lytics"}
+# The second command of a day loads, builds, plans and sends.
+SYNC = 1
 # Points of the chain that a run of two days has to pass, whatever else is added.
 PASSED = {
     "apply.send.before",
@@ -100,17 +106,18 @@ class Chain:
         raise AssertionError("rows are still in doubt")
 
     def unknown(self) -> Iterator[tuple[Plan, dict[str, list[dict[str, Any]]]]]:
-        """Plans with rows of unknown outcome: by sync, the records of these rows."""
+        """Plans with rows that wait for a person: by sync, the records of these rows."""
         home = self.shop.settings.home
         with Ledger.open(home) as ledger:
             for folder in sorted(home.outbox.glob("*/manifest.json")):
                 plan = read_plan(home, folder.parent.name)
                 found = histories(ledger.lines(plan.plan_id))
                 rows: dict[str, list[dict[str, Any]]] = {}
-                for name, outgoing in read_all_outgoing(plan).items():
+                outgoing = read_all_outgoing(plan)
+                for name in HELD_BACK & outgoing.keys():
                     history = found.get(name, SyncHistory())
-                    for request, body in outgoing.bodies():
-                        state = history.state(request, outgoing.requests[request].rows)
+                    for request, body in outgoing[name].bodies():
+                        state = history.state(request, outgoing[name].requests[request].rows)
                         document = json.loads(body)
                         records = document["d"] if isinstance(document, dict) else document
                         chosen = [records[position] for position in state.unknown]
@@ -125,7 +132,6 @@ class Chain:
         copies = self.shop.copies()
         plan = read_plan(settings.home, plan_id)
         for name, records in rows.items():
-            assert name in ("cart-to-clevertap", "events-to-lytics"), name
             stored = [record for record in records if self.is_stored(name, record, copies)]
             decision = "delivered" if len(stored) == len(records) else "resend"
             if decision == "resend":
@@ -184,33 +190,36 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         yield Ground(home, forks)
 
 
-def calm(ground: Ground, log: Path) -> tuple[Holdings, dict[tuple[int, int], Counter[str]]]:
-    """Two days without a kill: the truth, and how often each point is reached by each command."""
-    reached: dict[tuple[int, int], Counter[str]] = {}
+Reached = dict[tuple[int, int], Counter[str]]
+
+
+def calm(ground: Ground, log: Path, days: Sequence[int]) -> tuple[Holdings, Reached]:
+    """Days without a kill: the truth, and how often each point is reached by each command."""
+    reached: Reached = {}
     with ground.chain() as run:
-        for day in (0, 1):
+        for day in days:
             run.shop.begin_day(day)
             for number, arguments in enumerate(run.shop.commands()):
                 log.unlink(missing_ok=True)
                 code, said = run.run(arguments, fault_log=log)
-                assert code in (0, 4), (arguments, code, said)
+                assert code == 0, (arguments, code, said)
                 reached[day, number] = Counter(log.read_text().split())
         return run.holdings(), reached
 
 
-def killed(ground: Ground, kills: Iterable[Kill], truth: Holdings) -> int:
-    """Two days with one kill, for each of the kills; gives how many hit."""
+def killed(ground: Ground, kills: Iterable[Kill], truth: Holdings, days: Sequence[int]) -> int:
+    """The same days with one kill, for each of the kills; gives how many hit."""
     hits = 0
     for kill in kills:
         with ground.chain() as run:
             try:
-                for day in (0, 1):
+                for day in days:
                     run.day(day, kill)
                 held = run.holdings()
                 assert held.segments == truth.segments
                 for vendor in COUNTED:
-                    more = held.copies[vendor] - truth.copies[vendor]
                     assert not truth.copies[vendor] - held.copies[vendor], vendor
+                    more = held.copies[vendor] - truth.copies[vendor]
                     assert more.total() <= sum(run.doubled.values()), (vendor, more)
             except AssertionError as error:
                 raise AssertionError(f"{kill}: {error}") from error
@@ -218,37 +227,43 @@ def killed(ground: Ground, kills: Iterable[Kill], truth: Holdings) -> int:
     return hits
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_killed_in_the_chain_and_run_again_the_vendors_hold_the_truth(
     ground: Ground, tmp_path: Path
 ) -> None:
-    truth, reached = calm(ground, tmp_path / "points")
-    assert truth.segments["moengage"] == [f"user-{number:03}" for number in range(4, 19)]
-    assert set().union(*reached.values()) >= PASSED
-    kills = [Kill(0, 1, "plan.sealed:1"), Kill(1, 1, "apply.send.after:2")]
-    assert killed(ground, kills, truth) == len(kills)
+    """A first sync, killed when some requests were answered and others were not."""
+    truth, reached = calm(ground, tmp_path / "points", [0])
+    everybody = [f"user-{number:03}" for number in MEMBERS[0]]
+    assert truth.segments["clevertap"] == truth.segments["moengage"] == everybody
+    assert reached[0, SYNC].keys() >= PASSED
+    assert killed(ground, [Kill(0, SYNC, "apply.send.after:3")], truth, [0]) == 1
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(14400)
 def test_killed_at_every_point_of_the_chain(ground: Ground, tmp_path: Path) -> None:
-    truth, reached = calm(ground, tmp_path / "points")
+    truth, reached = calm(ground, tmp_path / "points", [0, 1])
     dice = random.Random(11)
-    kills = [
-        Kill(day, command, f"{point}:{dice.randint(1, count)}")
-        for (day, command), counts in reached.items()
-        for point, count in sorted(counts.items())
-    ]
-    hits = killed(ground, kills, truth)
+    points = {(command, point) for (_, command), counts in reached.items() for point in counts}
+    kills = []
+    for command, point in sorted(points):
+        day = dice.choice([day for day in (0, 1) if reached[day, command][point]])
+        arrival = dice.randint(1, reached[day, command][point])
+        kills.append(Kill(day, command, f"{point}:{arrival}"))
+    hits = killed(ground, kills, truth, [0, 1])
     print(f"killed at {hits} of {len(kills)} points of the chain: the vendors hold the truth")
     assert hits >= 0.9 * len(kills)
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(14400)
 def test_killed_in_the_chain_at_random_moments(ground: Ground, tmp_path: Path) -> None:
-    truth, _ = calm(ground, tmp_path / "points")
+    started = time.monotonic()
+    truth, _ = calm(ground, tmp_path / "points", [0, 1])
+    longest = (time.monotonic() - started) / 2
     dice = random.Random(12)
-    kills = [Kill(dice.randint(0, 1), 1, stop_after=dice.uniform(0.2, 12.0)) for _ in range(30)]
-    hits = killed(ground, kills, truth)
+    days = [dice.randint(0, 1) for _ in range(RANDOM_KILLS)]
+    kills = [Kill(day, SYNC, stop_after=dice.uniform(0.1, longest)) for day in days]
+    hits = killed(ground, kills, truth, [0, 1])
     print(f"killed {hits} times at random moments of the chain: the vendors hold the truth")
+    assert hits >= RANDOM_KILLS // 3
