@@ -7,6 +7,7 @@
 ) }}
 {% set anew = resolves_anew('evidence') -%}
 
+-- depends_on: {{ ref('identity__new_events') }}
 with
 
 scope as (
@@ -17,9 +18,11 @@ scope as (
 
 event_rows as (
 
-    select * from {{ ref('identity__event_rows') }}
-    {% if not anew %}
-        -- By load, not by time: a late row is new too.
+    {% if anew %}
+        select * from {{ ref('identity__event_rows') }}
+    {% else %}
+        select * from {{ ref('identity__new_events') }}
+        -- None twice, should a build have been cut short after this table.
         where load_id > (select coalesce(max(load_id), 0) from {{ this }} where source = 'events')
     {% endif %}
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import uuid
+from uuid import UUID
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from compiled import CompiledModels
+from identity_builds import IdentityBuilds
 from relay.settings import load_settings
 from relay.warehouse import prepare
 
@@ -32,7 +33,7 @@ def at(clock: str | float | None) -> datetime | None:
 
 def uuid_of(name: str) -> str:
     """A uuid that a short name of a row stands for; the same name gives the same uuid."""
-    return str(uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4))
+    return str(UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4))
 
 
 def person_id_of(anchor: str) -> str:
@@ -44,7 +45,7 @@ def person_id_of(anchor: str) -> str:
 class World:
     """A warehouse in memory; what is added is as if a loader had loaded it."""
 
-    models: CompiledModels
+    models: CompiledModels | IdentityBuilds
     folder: Path
     connection: DuckDBPyConnection = field(init=False)
     load_id: int = 1
@@ -74,6 +75,7 @@ class World:
         device_id: str | None = None,
         *,
         name: str | None = None,
+        uuid: str | None = None,
         app: int | None = None,
         properties: Mapping[str, Any] | None = None,
         insert_id: str | None = None,
@@ -81,7 +83,7 @@ class World:
     ) -> str:
         """One row of the event export; gives its uuid."""
         self._count += 1
-        key = uuid_of(name or f"row {self._count}")
+        key = uuid or uuid_of(name or f"row {self._count}")
         self.connection.execute(
             'insert into raw.amplitude_events (uuid, "$insert_id", app, amplitude_id, user_id,'
             " device_id, event_type, event_time, server_upload_time, user_properties,"
