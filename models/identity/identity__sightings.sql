@@ -97,7 +97,7 @@ seen_in_cohorts as (
         || strftime(min(first_seen_at), '%Y-%m-%dT%H:%M:%SZ') as first_row,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
-        max(load_id) as load_id
+        max(cohort_load_id) as load_id
     from cohort_runs
     group by cohort_id, namespace, amplitude_id, user_id
 
@@ -129,7 +129,6 @@ keyed as (
         from {{ this }} as sightings
         semi join keyed
             on sightings.sighting_key = keyed.sighting_key
-        where sightings.source = 'events'
 
     ),
 
@@ -152,6 +151,20 @@ keyed as (
         from keyed
         left join counted
             on keyed.sighting_key = counted.sighting_key
+        where keyed.source = 'events'
+
+        union all
+
+        -- Who left the cohort before its new snapshots is as before.
+        select keyed.*
+        from keyed
+        anti join counted
+            on
+                keyed.sighting_key = counted.sighting_key
+                and keyed.row_count = counted.row_count
+                and keyed.first_seen_at = counted.first_seen_at
+                and keyed.last_seen_at = counted.last_seen_at
+        where keyed.source != 'events'
 
     ),
 {%- else -%}

@@ -16,6 +16,7 @@ from relay.plan.build import run_dbt
 from relay.settings import load_settings
 
 IDENTITY = ["--select", "+path:models/identity"]
+NO_TESTS = ["--resource-type", "model", "--resource-type", "seed"]
 
 
 class IdentityBuilds:
@@ -42,7 +43,7 @@ class IdentityBuilds:
                 (folder / "fresh.json").write_bytes(manifest.read_bytes())
                 # The second build is the first that carries on, and says so in identity.scope.
                 for _ in range(2):
-                    run_dbt(settings, ["build", "--resource-type", "model", "--resource-type", "seed", *IDENTITY])
+                    run_dbt(settings, ["build", *NO_TESTS, *IDENTITY])
                 run_dbt(settings, ["compile", *IDENTITY])
                 (folder / "carried.json").write_bytes(manifest.read_bytes())
         forms = [
@@ -58,7 +59,7 @@ class IdentityBuilds:
         full_refresh: bool = False,
         stop_after: str | None = None,
     ) -> None:
-        """What `dbt build` does with identity; `stop_after` a model, as if the process was killed."""
+        """What `dbt build` does with identity; `stop_after` a model, as if killed there."""
         if full_refresh:
             connection.execute("delete from identity.progress")
         for name in self._order:

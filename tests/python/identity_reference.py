@@ -90,8 +90,7 @@ class Reference:
         }
         self.candidates = self._candidates()
         self.first = {
-            left: min(links, key=lambda link: link.place)
-            for left, links in self.candidates.items()
+            left: min(links, key=lambda link: link.place) for left, links in self.candidates.items()
         }
         self._open_circles()
         self._separate()
@@ -191,7 +190,7 @@ class Reference:
             if row.device_id and not row.user_id and identifier and identifier not in spoken_for:
                 key = (identifier, row.device_id)
                 first_seen[key] = min(first_seen.get(key, LAST), row.order)
-        options = defaultdict(list)
+        options: dict[Identifier, list[tuple[float, str, str]]] = defaultdict(list)
         for (identifier, device), since in first_seen.items():
             if device in self.shared:
                 continue
@@ -250,9 +249,11 @@ class Reference:
         for link in self.rules.links:
             seen |= {end for end in link if end in on_devices}
         members = defaultdict(set)
-        for identifier in seen | {end for link in self.first.values() for end in self._chain(link.left)} | {
-            link.right for link in self.first.values()
-        }:
+        for identifier in (
+            seen
+            | {end for link in self.first.values() for end in self._chain(link.left)}
+            | {link.right for link in self.first.values()}
+        ):
             members[self._chain(identifier)[-1]].add(identifier)
         self.end_of = {one: end for end, persons in members.items() for one in persons}
         self.persons: dict[Identifier, frozenset[Identifier]] = {}
@@ -279,9 +280,7 @@ class Reference:
         follows = {
             one: self.first[one].right
             for one in identifiers
-            if one in self.first
-            and one not in self.stopped
-            and self.first[one].kind == "observed"
+            if one in self.first and one not in self.stopped and self.first[one].kind == "observed"
         }
         by_primary = [
             one for one, right in follows.items() if users and right == ("user_id", users[0])

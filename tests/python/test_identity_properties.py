@@ -40,18 +40,11 @@ def seeds(count: int, first: int = 0) -> list[Any]:
     return [pytest.param(seed, id=f"seed{seed}") for seed in range(first, first + count)]
 
 
-@pytest.fixture(scope="session")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> IdentityBuilds:
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    return IdentityBuilds.of_project(shared / "identity_builds")
-
-
 class RandomWorld:
     """Rows, merges, cohorts and rules, small enough that everything meets everything."""
 
     def __init__(self, seed: int) -> None:
-        choose = random.Random(seed)  # noqa: S311 (a world must be made again from its seed)
+        choose = random.Random(seed)
         numbers = list(range(1, choose.choice([4, 7, 10])))
         users = USERS[: choose.randint(2, 5)]
         hours = [*range(1, 9), None] if choose.random() < 0.7 else [3]
@@ -59,7 +52,9 @@ class RandomWorld:
             Row(
                 uuid_of(f"{seed} {index}"),
                 choose.choice(hours),
-                choose.choice([None, *numbers]) if choose.random() < 0.3 else choose.choice(numbers),
+                choose.choice([None, *numbers])
+                if choose.random() < 0.3
+                else choose.choice(numbers),
                 choose.choice([None, None, *users]),
                 choose.choice([None, *DEVICES]),
                 {"Nick": choose.choice(["N1", "n2", "null"])} if choose.random() < 0.3 else {},
@@ -149,9 +144,11 @@ def text_of(identifier: Identifier) -> str:
 
 
 @pytest.mark.parametrize("seed", seeds(WORLDS))
-def test_models_and_plain_python_agree(builds: IdentityBuilds, tmp_path: Path, seed: int) -> None:
+def test_models_and_plain_python_agree(
+    identity_builds: IdentityBuilds, tmp_path: Path, seed: int
+) -> None:
     random_world = RandomWorld(seed)
-    world = World(builds, tmp_path)
+    world = World(identity_builds, tmp_path)
     random_world.set_rules(world)
     load(world, [("row", row) for row in random_world.rows])
     load(world, [("merge", merge) for merge in random_world.merges])
@@ -162,7 +159,7 @@ def test_models_and_plain_python_agree(builds: IdentityBuilds, tmp_path: Path, s
     rows = random_world.rows
     rows += [Row(f"~cohort {number}", 9, number, None, None) for number in numbers]
     rows += [Row(f"~cohort {user}", 9, None, user, None) for user in users]
-    builds.build(world.connection)
+    identity_builds.build(world.connection)
     truth = random_world.reference()
 
     persons = world.rows(
@@ -218,26 +215,29 @@ def cleaned(truth: Reference, row: Row) -> Row:
 
 @pytest.mark.parametrize("seed", seeds(WORLDS, 100))
 def test_a_full_refresh_equals_any_sequence_of_builds(
-    builds: IdentityBuilds, tmp_path: Path, seed: int
+    identity_builds: IdentityBuilds, tmp_path: Path, seed: int
 ) -> None:
     random_world = RandomWorld(seed)
-    world = World(builds, tmp_path)
+    world = World(identity_builds, tmp_path)
     random_world.set_rules(world)
     add_syncs(world, [1, 2, 3], ["ann", "null"])
-    builds.build(world.connection)
-    stopping = random.Random(seed)  # noqa: S311 (a world must be made again from its seed)
+    identity_builds.build(world.connection)
+    stopping = random.Random(seed)
     for number, part in enumerate(random_world.parts()):
         load(world, part)
         if stopping.random() < 0.3:
             world.load_id += 1
-            world.cohort("7", [(1, "ann"), (number, None)], 10 + number)
+            hour = stopping.choice([0.5 + number, 10 + number])
+            world.cohort("7", [(1, "ann"), (number, None)], hour)
         if stopping.random() < 0.3:
             # A build that is killed at any of its models, and begun again.
-            builds.build(world.connection, stop_after=stopping.choice(builds.order))
-        builds.build(world.connection)
+            identity_builds.build(
+                world.connection, stop_after=stopping.choice(identity_builds.order)
+            )
+        identity_builds.build(world.connection)
     carried = contents(world)
     assert world.rows("select links_is_new from identity.scope") == [(False,)]
-    builds.build(world.connection, full_refresh=True)
+    identity_builds.build(world.connection, full_refresh=True)
     anew = contents(world)
     for table, rows in anew.items():
         assert carried[table] == rows, table
@@ -245,39 +245,39 @@ def test_a_full_refresh_equals_any_sequence_of_builds(
 
 @pytest.mark.parametrize("seed", seeds(WORLDS // 2, 200))
 def test_the_order_and_the_replay_of_rows_change_nothing(
-    builds: IdentityBuilds, tmp_path: Path, seed: int
+    identity_builds: IdentityBuilds, tmp_path: Path, seed: int
 ) -> None:
     random_world = RandomWorld(seed)
     results = []
     for attempt in range(2):
-        world = World(builds, tmp_path / str(attempt))
+        world = World(identity_builds, tmp_path / str(attempt))
         random_world.set_rules(world)
         for part in random_world.parts():
             load(world, part)
             if attempt:
                 load(world, part)
-            builds.build(world.connection)
+            identity_builds.build(world.connection)
         results.append(contents(world))
     assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("seed", seeds(WORLDS // 2, 300))
 def test_edited_rules_hold_for_the_past_too(
-    builds: IdentityBuilds, tmp_path: Path, seed: int
+    identity_builds: IdentityBuilds, tmp_path: Path, seed: int
 ) -> None:
     random_world = RandomWorld(seed)
-    world = World(builds, tmp_path)
+    world = World(identity_builds, tmp_path)
     add_syncs(world, [1, 2, 3], ["ann"])
     load(world, [("row", row) for row in random_world.rows])
     load(world, [("merge", merge) for merge in random_world.merges])
-    builds.build(world.connection)
+    identity_builds.build(world.connection)
     random_world.set_rules(world)
-    builds.build(world.connection)
+    identity_builds.build(world.connection)
     world.junk("any", "exact", "ann")
     world.suppress("user_id", "b.*", "regex")
-    builds.build(world.connection)
+    identity_builds.build(world.connection)
     carried = contents(world)
-    builds.build(world.connection, full_refresh=True)
+    identity_builds.build(world.connection, full_refresh=True)
     assert contents(world) == carried
 
 
