@@ -1,23 +1,10 @@
 -- One row per sighting with the identifier whose rows they are: its user id, else its amplitude id, else its device.
 {{ config(materialized='view') }}
 
-with
-
-sightings as (
-
-    select * from {{ ref('identity__sightings') }}
-
-),
-
-contaminated as (
-
-    select * from {{ ref('identity__contaminated_ids') }}
-
-)
-
+-- Named in both places: a CTE that is read twice would be kept, and hide the tables from filters.
 select sightings.*
-from sightings
-anti join contaminated
+from {{ ref('identity__sightings') }} as sightings
+anti join {{ ref('identity__contaminated_ids') }} as contaminated
     on sightings.identifier_key = contaminated.amplitude_key
 
 union all
@@ -28,6 +15,6 @@ select
         sightings.device_key as identifier_key,
         cast(null as uuid) as amplitude_key
     )
-from sightings
-semi join contaminated
+from {{ ref('identity__sightings') }} as sightings
+semi join {{ ref('identity__contaminated_ids') }} as contaminated
     on sightings.identifier_key = contaminated.amplitude_key

@@ -63,8 +63,7 @@ numbered as (
 select
     numbered.*,
     firsts.last_computed_at as first_seen_at,
-    lasts.last_computed_at as last_seen_at,
-    lasts.load_id
+    lasts.last_computed_at as last_seen_at
 from numbered
 inner join snapshots as firsts
     on

@@ -1,7 +1,7 @@
 -- One row per amplitude id that many strangers share because a product sent a junk user id for them.
 with
 
-sightings as (
+sightings as not materialized (
 
     select * from {{ ref('identity__sightings') }}
 

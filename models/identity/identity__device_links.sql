@@ -7,24 +7,12 @@
 ) }}
 {% set anew = resolves_anew('links') -%}
 
--- depends_on: {{ ref('identity__touched') }}
+-- depends_on: {{ ref('identity__touched') }}, {{ ref('identity__new_events') }}
 with
 
 anonymous as (
 
     select * from {{ ref('identity__anonymous_ids') }}
-
-),
-
-scope as (
-
-    select * from {{ ref('identity__scope') }}
-
-),
-
-event_rows as not materialized (
-
-    select * from {{ ref('identity__event_rows') }}
 
 ),
 
@@ -46,7 +34,13 @@ known_users as (
 {% if anew -%}
     looked_at as (
 
-        select * from event_rows
+        select
+            event_time,
+            row_key,
+            namespace,
+            device_id,
+            user_id
+        from {{ ref('identity__event_rows') }}
 
     ),
 {%- else -%}
@@ -77,22 +71,36 @@ known_users as (
 
     looked_at as (
 
-        select * from event_rows
-        where load_id > (select since_load_id from scope)
+        select
+            event_time,
+            row_key,
+            namespace,
+            device_id,
+            user_id
+        from {{ ref('identity__new_events') }}
 
         union all
 
-        select * from event_rows
-        where
-            load_id <= (select since_load_id from scope)
-            and event_time >= (select since_at from looked_for_anew)
+        select
+            event_time,
+            row_key,
+            namespace,
+            device_id,
+            user_id
+        from {{ ref('identity__event_rows') }}
+        where event_time >= (select since_at from looked_for_anew)
 
         union all
 
-        select * from event_rows
+        select
+            event_time,
+            row_key,
+            namespace,
+            device_id,
+            user_id
+        from {{ ref('identity__event_rows') }}
         where
-            load_id <= (select since_load_id from scope)
-            and event_time is null
+            event_time is null
             and (select since_at from looked_for_anew) is not null
 
     ),

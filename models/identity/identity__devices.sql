@@ -5,6 +5,7 @@
     unique_key='device_key',
     meta={'part': 'links'},
 ) }}
+{% set anew = resolves_anew('links') -%}
 
 with
 
@@ -20,10 +21,10 @@ settings as (
 
 ),
 
-sightings as (
+sightings as{% if anew %} not materialized{% endif %} (
 
     select * from {{ ref('identity__sightings') }}
-    {% if resolves_anew('links') %}
+    {% if anew %}
         where device_key is not null
     {% else %}
         where device_key in (select identifier_key from touched)

@@ -10,18 +10,13 @@ events as (
 
 ),
 
-repeated as (
-
-    select * from {{ ref('identity__repeated_events') }}
-
-),
-
 namespaces as (
 
     select * from {{ ref('stg_relay__namespaces') }}
 
 ),
 
+-- Named in both places: a CTE that is read twice would be kept, and hide the events from filters.
 rows_once as (
 
     select
@@ -34,9 +29,8 @@ rows_once as (
         events.event_time,
         events.load_id
     from events
-    left join repeated
+    anti join {{ ref('identity__repeated_events') }} as repeated
         on events.uuid = repeated.uuid
-    where repeated.uuid is null
 
     union all
 
@@ -49,7 +43,7 @@ rows_once as (
         repeated.user_properties,
         repeated.event_time,
         repeated.load_id
-    from repeated
+    from {{ ref('identity__repeated_events') }} as repeated
 
 )
 

@@ -34,27 +34,41 @@ decided as (
     inner join persons
         on keys.person_id = persons.person_id
 
+),
+
+-- Several persons may have one match key: it is one key, spelt as the smallest of theirs.
+spellings as (
+
+    select
+        sync_name,
+        key_type,
+        match_key,
+        min(key_value) as key_value
+    from decided
+    where match_key is not null
+    group by sync_name, key_type, match_key
+    having min(key_value) != max(key_value)
+
 )
 
 select
     -- keys
-    sync_name,
-    destination,
-    cohort_id,
-    person_id,
+    decided.sync_name,
+    decided.destination,
+    decided.cohort_id,
+    decided.person_id,
 
     -- the key
-    status,
-    detail,
-    key_type,
-
-    -- Several persons may have one match key: it is one key, spelt as the smallest of theirs.
-    if(
-        match_key is null,
-        null,
-        min(key_value) over (partition by sync_name, key_type, match_key)
-    ) as key_value,
-    match_key,
-    matched_on,
-    effect
+    decided.status,
+    decided.detail,
+    decided.key_type,
+    coalesce(spellings.key_value, decided.key_value) as key_value,
+    decided.match_key,
+    decided.matched_on,
+    decided.effect
 from decided
+left join spellings
+    on
+        decided.sync_name = spellings.sync_name
+        and decided.key_type = spellings.key_type
+        and decided.match_key = spellings.match_key

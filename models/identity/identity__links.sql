@@ -3,18 +3,7 @@
 
 with
 
-candidates as (
-
-    select * from {{ ref('identity__candidates') }}
-
-),
-
-identifiers as (
-
-    select * from {{ ref('identity__identifiers') }}
-
-),
-
+-- Tables are named where they are read: a CTE that is read twice would be kept, and hide them from filters.
 judged as (
 
     select
@@ -25,12 +14,12 @@ judged as (
         left_ends.anchor_key as left_anchor_key,
         right_ends.anchor_key as right_anchor_key,
         firsts.link_class as first_class
-    from candidates
-    left join identifiers as left_ends
+    from {{ ref('identity__candidates') }} as candidates
+    left join {{ ref('identity__identifiers') }} as left_ends
         on candidates.left_key = left_ends.identifier_key
-    left join identifiers as right_ends
+    left join {{ ref('identity__identifiers') }} as right_ends
         on candidates.right_key = right_ends.identifier_key
-    left join candidates as firsts
+    left join {{ ref('identity__candidates') }} as firsts
         on
             candidates.left_key = firsts.left_key
             and candidates.link_rank > 1

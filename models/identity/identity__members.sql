@@ -21,7 +21,7 @@ namespaces as (
 
 ),
 
-identifiers as (
+identifiers as not materialized (
 
     select * from {{ ref('identity__identifiers') }}
     where anchor_key is not null

@@ -1,11 +1,16 @@
--- One row per pair of usable amplitude ids: Amplitude says that the right one absorbed the left one.
-{{ config(materialized='view') }}
+-- One row per pair of usable amplitude ids: Amplitude says that the right one absorbed the left one (ID-9).
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='left_key',
+    meta={'part': 'evidence'},
+) }}
 
 with
 
-merges as (
+scope as (
 
-    select * from {{ ref('stg_amplitude__merges') }}
+    select * from {{ ref('identity__scope') }}
 
 ),
 
@@ -21,20 +26,35 @@ junk_ids as (
 
 ),
 
+merges as (
+
+    select * from {{ ref('stg_amplitude__merges') }}
+    where
+        amplitude_id != merged_amplitude_id
+        {% if not resolves_anew('evidence') %}
+            and amplitude_id in (
+                select amplitude_id
+                from {{ ref('stg_amplitude__merges') }}
+                where load_id > (select since_load_id from scope)
+            )
+        {% endif %}
+
+),
+
 pairs as (
 
     select
         coalesce(namespaces.namespace, 'default') as namespace,
         merges.amplitude_id,
         merges.merged_amplitude_id,
-        count(*) as row_count,
+        -- A row is its pair and its time, however often it was delivered.
+        count(distinct coalesce(merges.merged_at, timestamp 'infinity')) as row_count,
         min(merges.merged_at) as first_seen_at,
         max(merges.merged_at) as last_seen_at,
         max(merges.load_id) as load_id
     from merges
     left join namespaces
         on merges.project = namespaces.project
-    where merges.amplitude_id != merges.merged_amplitude_id
     group by namespaces.namespace, merges.amplitude_id, merges.merged_amplitude_id
 
 )

@@ -1,5 +1,5 @@
 -- One row per identifier to resolve or to date anew: those in rows, and those that only links name.
-{{ config(materialized='view') }}
+{{ config(materialized='view', tags=['each_build']) }}
 {% set anew = resolves_anew('links') -%}
 
 with
@@ -16,12 +16,6 @@ region as (
 
 ),
 
-sightings as (
-
-    select * from {{ ref('identity__sightings') }}
-
-),
-
 contaminated as (
 
     select * from {{ ref('identity__contaminated_ids') }}
@@ -34,11 +28,13 @@ devices as (
 
 ),
 
+-- Observed and device links name nobody who is not in a row.
 first_links as (
 
     select * from {{ ref('identity__candidates') }}
     where
         link_rank = 1
+        and link_class in ('override', 'merged')
         {% if not anew %}
             and left_key in (select identifier_key from region)
         {% endif %}
@@ -52,6 +48,7 @@ overrides as (
 
 ),
 
+-- The table is named thrice: a CTE that is read twice would be kept, and hide it from filters.
 amplitude_ids as (
 
     select
@@ -61,7 +58,7 @@ amplitude_ids as (
         cast(amplitude_id as varchar) as id_value,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at
-    from sightings
+    from {{ ref('identity__sightings') }}
     where
         amplitude_key is not null
         and amplitude_key not in (select amplitude_key from contaminated)
@@ -81,7 +78,7 @@ user_ids as (
         user_id as id_value,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at
-    from sightings
+    from {{ ref('identity__sightings') }}
     where
         user_key is not null
         {% if not anew %}
@@ -95,7 +92,7 @@ user_ids as (
 named_devices as (
 
     select device_key
-    from sightings
+    from {{ ref('identity__sightings') }}
     where
         device_key is not null
         and user_key is null
@@ -168,7 +165,6 @@ linked as (
         namespace,
         left_id_value as id_value
     from first_links
-    where link_class in ('override', 'merged')
 
     union distinct
 
@@ -178,7 +174,6 @@ linked as (
         namespace,
         right_id_value as id_value
     from first_links
-    where link_class in ('override', 'merged')
 
 )
 

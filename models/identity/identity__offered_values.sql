@@ -14,7 +14,7 @@ members as (
 
 ),
 
-identifiers as (
+identifiers as not materialized (
 
     select * from {{ ref('identity__identifiers') }}
     where anchor_key is not null
@@ -177,12 +177,11 @@ asked as (
 select
     -- keys
     asked.sync_name,
+    members.anchor_key,
     members.person_id,
     asked.kind,
-    row_number() over (
-        partition by asked.sync_name, members.person_id, asked.kind
-        order by asked.source_place, offers.place
-    ) as place,
+    -- Smallest is best; at most a million values come from one place.
+    1000000 * asked.source_place + offers.place as place,
 
     -- attributes
     asked.source,

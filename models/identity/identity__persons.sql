@@ -21,7 +21,7 @@ settings as (
 
 ),
 
-identifiers as (
+identifiers as{% if anew %} not materialized{% endif %} (
 
     select * from {{ ref('identity__identifiers') }}
     where

@@ -7,6 +7,7 @@
 ) }}
 {% set anew = resolves_anew('properties') -%}
 
+-- depends_on: {{ ref('identity__new_events') }}
 with
 
 scope as (
@@ -31,9 +32,10 @@ clevertap_exports as (
 
 event_rows as (
 
-    select * from {{ ref('identity__event_rows') }}
-    {% if not anew %}
-        where load_id > (select since_load_id from scope)
+    {% if anew %}
+        select * from {{ ref('identity__event_rows') }}
+    {% else %}
+        select * from {{ ref('identity__new_events') }}
     {% endif %}
 
 ),

@@ -14,10 +14,9 @@ scope as (
 
 ),
 
-events as (
+events as not materialized (
 
     select * from {{ ref('stg_amplitude__events') }}
-    where not is_relayed
 
 ),
 
@@ -69,6 +68,7 @@ versions as (
     from events
     semi join repeated
         on events.uuid = repeated.uuid
+    where not events.is_relayed
 
 ),
 

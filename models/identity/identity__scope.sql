@@ -1,7 +1,7 @@
 -- One row: what this build resolves: since which load, and which parts from the beginning.
 {{ config(pre_hook="{{ forget_progress() }}") }}
 {% set carried_on = [
-    'repeated_events', 'sightings', 'devices', 'device_links', 'candidates', 'stops', 'identifiers',
+    'repeated_events', 'sightings', 'merges', 'devices', 'device_links', 'candidates', 'stops', 'identifiers',
     'suppressed', 'persons', 'property_values', 'person_log', 'progress',
 ] -%}
 {% set missing = [] -%}

@@ -7,6 +7,7 @@
 ) }}
 {% set anew = resolves_anew('evidence') -%}
 
+-- depends_on: {{ ref('identity__new_events') }}
 with
 
 scope as (
@@ -17,9 +18,11 @@ scope as (
 
 event_rows as (
 
-    select * from {{ ref('identity__event_rows') }}
-    {% if not anew %}
-        -- By load, not by time: a late row is new too.
+    {% if anew %}
+        select * from {{ ref('identity__event_rows') }}
+    {% else %}
+        select * from {{ ref('identity__new_events') }}
+        -- None twice, should a build have been cut short after this table.
         where load_id > (select coalesce(max(load_id), 0) from {{ this }} where source = 'events')
     {% endif %}
 
@@ -94,7 +97,7 @@ seen_in_cohorts as (
         || strftime(min(first_seen_at), '%Y-%m-%dT%H:%M:%SZ') as first_row,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
-        max(load_id) as load_id
+        max(cohort_load_id) as load_id
     from cohort_runs
     group by cohort_id, namespace, amplitude_id, user_id
 
@@ -126,7 +129,6 @@ keyed as (
         from {{ this }} as sightings
         semi join keyed
             on sightings.sighting_key = keyed.sighting_key
-        where sightings.source = 'events'
 
     ),
 
@@ -149,6 +151,20 @@ keyed as (
         from keyed
         left join counted
             on keyed.sighting_key = counted.sighting_key
+        where keyed.source = 'events'
+
+        union all
+
+        -- Who left the cohort before its new snapshots is as before.
+        select keyed.*
+        from keyed
+        anti join counted
+            on
+                keyed.sighting_key = counted.sighting_key
+                and keyed.row_count = counted.row_count
+                and keyed.first_seen_at = counted.first_seen_at
+                and keyed.last_seen_at = counted.last_seen_at
+        where keyed.source != 'events'
 
     ),
 {%- else -%}

@@ -21,7 +21,7 @@ suppressions as (
 
 ),
 
-identifiers as (
+identifiers as{% if anew %} not materialized{% endif %} (
 
     select * from {{ ref('identity__identifiers') }}
     where

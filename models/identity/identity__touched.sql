@@ -9,7 +9,7 @@ since as (
 
 ),
 
-sightings as (
+sightings as not materialized (
 
     select * from {{ ref('identity__sightings') }}
 

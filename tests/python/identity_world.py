@@ -1,20 +1,24 @@
-"""Small worlds for the identity rules: rows as the loaders leave them, resolved by the real models."""
+"""Small worlds for the identity rules: rows as loaders leave them, resolved by the real models."""
 
 import hashlib
 import json
-import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from compiled import CompiledModels
+from identity_builds import IdentityBuilds
 from relay.settings import load_settings
 from relay.warehouse import prepare
+
+MemberRow = tuple[int | None, str | None, str | None]
+"""Amplitude id, user id and properties as JSON."""
 
 MAPPINGS = Path(__file__).parents[2] / "seeds" / "mappings"
 DAY = datetime(2026, 3, 1)  # noqa: DTZ001 (raw timestamps are UTC without a zone)
@@ -32,7 +36,7 @@ def at(clock: str | float | None) -> datetime | None:
 
 def uuid_of(name: str) -> str:
     """A uuid that a short name of a row stands for; the same name gives the same uuid."""
-    return str(uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4))
+    return str(UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4))
 
 
 def person_id_of(anchor: str) -> str:
@@ -44,11 +48,12 @@ def person_id_of(anchor: str) -> str:
 class World:
     """A warehouse in memory; what is added is as if a loader had loaded it."""
 
-    models: CompiledModels
+    models: IdentityBuilds
     folder: Path
     connection: DuckDBPyConnection = field(init=False)
     load_id: int = 1
     _count: int = 0
+    _snapshots: dict[str, dict[datetime, Counter[MemberRow]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.connection = duckdb.connect()
@@ -62,9 +67,7 @@ class World:
                 f"create table seeds.{seed} as from read_csv('{MAPPINGS / seed}.csv',"
                 " header = true, all_varchar = true, escape = '\"')"
             )
-        self.connection.execute(
-            "alter table seeds.junk_ids alter is_active type boolean"
-        )
+        self.connection.execute("alter table seeds.junk_ids alter is_active type boolean")
 
     def event(
         self,
@@ -74,6 +77,7 @@ class World:
         device_id: str | None = None,
         *,
         name: str | None = None,
+        uuid: str | None = None,
         app: int | None = None,
         properties: Mapping[str, Any] | None = None,
         insert_id: str | None = None,
@@ -81,12 +85,12 @@ class World:
     ) -> str:
         """One row of the event export; gives its uuid."""
         self._count += 1
-        key = uuid_of(name or f"row {self._count}")
+        key = uuid or uuid_of(name or f"row {self._count}")
         self.connection.execute(
             'insert into raw.amplitude_events (uuid, "$insert_id", app, amplitude_id, user_id,'
             " device_id, event_type, event_time, server_upload_time, user_properties,"
-            " event_properties, source_file, load_id, loaded_at)"
-            " values (?, ?, ?, ?, ?, ?, 'Visit', ?, ?, ?, ?, 'test', ?, ?)",
+            " event_properties, source_file, line_number, load_id, loaded_at)"
+            " values (?, ?, ?, ?, ?, ?, 'Visit', ?, ?, ?, ?, 'test', 1, ?, ?)",
             [
                 key,
                 insert_id or key,
@@ -119,15 +123,17 @@ class World:
     def cohort(
         self,
         cohort_id: str,
-        rows: Sequence[tuple[int | None, str | None] | tuple[int | None, str | None, dict[str, Any]]],
+        rows: Sequence[
+            tuple[int | None, str | None] | tuple[int | None, str | None, dict[str, Any]]
+        ],
         clock: str | float = 23,
         *,
         app: int | None = None,
     ) -> None:
-        """A newer snapshot of a cohort: rows of (amplitude id, user id[, properties])."""
+        """A snapshot of a cohort, in any order: rows of (amplitude id, user id[, properties])."""
         computed = at(clock)
-        connection = self.connection
-        connection.execute(
+        assert computed is not None
+        self.connection.execute(
             "insert into raw.amplitude_cohort_snapshots values"
             " (?, ?, ?, ?, ?, ?, ?, 'cohort', 'hash', ?, ?)",
             [
@@ -142,33 +148,31 @@ class World:
                 DAY,
             ],
         )
-        now: dict[tuple[int | None, str | None, str | None], int] = {}
-        for row in rows:
-            properties = json.dumps(row[2]) if len(row) > 2 else None
-            key = (row[0], row[1], properties)
-            now[key] = now.get(key, 0) + 1
-        open_rows = connection.execute(
-            "select amplitude_id, user_id, cast(properties as varchar), row_count"
-            " from raw.amplitude_cohort_members where cohort_id = ? and left_at is null",
-            [cohort_id],
-        ).fetchall()
-        before = {(row[0], row[1], row[2]): row[3] for row in open_rows}
-        for key, count in before.items():
-            if now.get(key) != count:
-                connection.execute(
-                    "update raw.amplitude_cohort_members set left_at = ?, load_id = ?"
-                    " where cohort_id = ? and left_at is null"
-                    " and amplitude_id is not distinct from ? and user_id is not distinct from ?"
-                    " and cast(properties as varchar) is not distinct from ?",
-                    [computed, self.load_id, cohort_id, *key],
-                )
-        for key, count in now.items():
-            if before.get(key) != count:
-                connection.execute(
-                    "insert into raw.amplitude_cohort_members values"
-                    " (?, ?, ?, ?, ?, ?, null, 'cohort', ?)",
-                    [cohort_id, *key, count, computed, self.load_id],
-                )
+        snapshots = self._snapshots.setdefault(cohort_id, {})
+        snapshots[computed] = Counter(
+            (row[0], row[1], json.dumps(row[2]) if len(row) > 2 else None) for row in rows
+        )
+        self._write_runs(cohort_id, snapshots)
+
+    def _write_runs(self, cohort_id: str, snapshots: Mapping[datetime, Counter[MemberRow]]) -> None:
+        """Each row of the cohort's files with the runs of snapshots that hold it."""
+        runs: list[list[Any]] = []
+        standing: dict[tuple[MemberRow, int], list[Any]] = {}
+        for computed in sorted(snapshots):
+            now = set(snapshots[computed].items())
+            for gone in standing.keys() - now:
+                standing.pop(gone)[6] = computed
+            for row, count in sorted(now - standing.keys(), key=repr):
+                run = [cohort_id, *row, count, computed, None, "cohort", self.load_id]
+                standing[row, count] = run
+                runs.append(run)
+        self.connection.execute(
+            "delete from raw.amplitude_cohort_members where cohort_id = ?", [cohort_id]
+        )
+        if runs:
+            self.connection.executemany(
+                "insert into raw.amplitude_cohort_members values (?, ?, ?, ?, ?, ?, ?, ?, ?)", runs
+            )
 
     def sync(
         self,
@@ -208,7 +212,9 @@ class World:
 
     def namespace(self, project: str, name: str) -> None:
         """One project of another organisation."""
-        self.connection.execute("insert into raw.identity_namespaces values (?, ?)", [project, name])
+        self.connection.execute(
+            "insert into raw.identity_namespaces values (?, ?)", [project, name]
+        )
 
     def suppress(self, id_type: str, value: str, match: str = "exact") -> None:
         """One line of the suppress file."""
@@ -228,17 +234,9 @@ class World:
         )
 
     def build(self) -> None:
-        """Resolve everything there is."""
-        self.models.run(
-            self.connection,
-            [
-                "identity__person_ids",
-                "identity__links",
-                "identity__persons",
-                "identity__keys",
-                "identity__progress",
-            ],
-        )
+        """Resolve everything there is; what is added afterwards is another load."""
+        self.models.build(self.connection)
+        self.load_id += 1
 
     def people(self) -> set[frozenset[str]]:
         """The persons as sets of `812`, `Ann` and `device d-1`."""

@@ -1,17 +1,17 @@
-"""Every worked example of the identity rules, through all models; docs/identity.md names the rules."""
+"""Every worked example of the identity rules through all models; docs/identity.md has the rules."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from compiled import CompiledModels
+from identity_builds import IdentityBuilds
 from identity_world import World, at, person_id_of, uuid_of
 
 
 @pytest.fixture
-def world(compiled_models: CompiledModels, tmp_path: Path) -> World:
-    return World(compiled_models, tmp_path)
+def world(identity_builds: IdentityBuilds, tmp_path: Path) -> World:
+    return World(identity_builds, tmp_path)
 
 
 def people(*persons: str) -> set[frozenset[str]]:
@@ -369,9 +369,10 @@ def test_id_11_an_amplitude_id_moved_leaves_the_rows_that_name_another_user(worl
     world.build()
     assert world.people() == people("ann", "126 127 bob")
     assert refused(world) == {("observed", "126", "ann", "overridden")}
-    assert world.rows(
-        "select primary_user_id, devices_count from identity.persons order by 1"
-    ) == [("ann", 1), ("bob", 1)]
+    assert world.rows("select primary_user_id, devices_count from identity.persons order by 1") == [
+        ("ann", 1),
+        ("bob", 1),
+    ]
 
 
 def test_id_11_separate_takes_two_apart(world: World) -> None:
@@ -690,9 +691,7 @@ def test_id_24_rows_persons_and_keys(world: World) -> None:
     world.event(1, 241, "Kim")
     world.event(1, 243)
     world.merge(243, 241)
-    world.cohort(
-        "7", [(241, "Kim"), (241, "Kim"), (243, ""), (242, "kim"), (244, ""), (None, "")]
-    )
+    world.cohort("7", [(241, "Kim"), (241, "Kim"), (243, ""), (242, "kim"), (244, ""), (None, "")])
     world.sync("c", "7", "clevertap")
     world.build()
     assert world.rows(
@@ -701,7 +700,7 @@ def test_id_24_rows_persons_and_keys(world: World) -> None:
     ) == [(3, 2, 1, 1)]
 
 
-R_TABLES = {
+R_TABLES: dict[str, list[tuple[str, str | None, int]]] = {
     "R2": [("A", None, 1), ("B", None, 2), ("B", None, 2), ("C", None, 3), ("A", None, 1)],
     "R3": [("G", None, 4), ("G", None, 4), ("G", "John", 4)],
     "R4": [("K", "Zack", 5), ("L", "Zack", 5)],

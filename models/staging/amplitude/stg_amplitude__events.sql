@@ -15,7 +15,7 @@ renamed as (
         "$insert_id" as insert_id,
         event_id,
         session_id,
-        cast(app as varchar) as project,
+        coalesce(project, cast(app as varchar)) as project,
         app,
 
         -- identifiers
