@@ -34,9 +34,7 @@ def apply_sealed(
     refuse_over_rehearsal(settings)
     plan = read_plan(settings.home, plan_id)
     try:
-        return apply_plan(
-            settings, plan, approve=approve, dry_run=dry_run, syncs=syncs, stop=stop
-        )
+        return apply_plan(settings, plan, approve=approve, dry_run=dry_run, syncs=syncs, stop=stop)
     finally:
         if not dry_run:
             show_ledger(settings)

@@ -56,7 +56,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 
 def _changes(diff: TrueDiff) -> dict[str, set[tuple[str, str, str]]]:
-    expected = {
+    expected: dict[str, set[tuple[str, str, str]]] = {
         "added": {(c.key.key_type, c.key.match_key, c.reason) for c in diff.added},
         "removed": {(c.key.key_type, c.key.match_key, c.reason) for c in diff.removed},
     }
