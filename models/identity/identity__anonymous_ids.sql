@@ -1,4 +1,5 @@
--- One row per anonymous id to look at and device it was seen on without a user: when first, and in which row (ID-10).
+-- One row per anonymous id to look at and device it was seen on without a user: when first, and in
+-- which row (ID-10).
 {{ config(materialized='view', tags=['each_build']) }}
 {% set anew = resolves_anew('links') -%}
 

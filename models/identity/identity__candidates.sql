@@ -1,4 +1,5 @@
--- One row per candidate link: the left identifier may be the person of the right one (ID-7). Rank 1 is the first.
+-- One row per candidate link: the left identifier may be the person of the right one (ID-7). Rank 1
+-- is the first.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',

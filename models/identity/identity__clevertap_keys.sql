@@ -1,4 +1,5 @@
--- One row per CleverTap sync and member: the identity or CleverTap ID it is known by, or why there is none (ID-18).
+-- One row per CleverTap sync and member: the identity or CleverTap ID it is known by, or why there
+-- is none (ID-18).
 {{ config(materialized='view') }}
 
 with

@@ -1,4 +1,5 @@
--- One row per cohort, row of its files and run of snapshots that hold it, numbered and dated by those snapshots.
+-- One row per cohort, row of its files and run of snapshots that hold it, numbered and dated by
+-- those snapshots.
 {{ config(materialized='view') }}
 
 with

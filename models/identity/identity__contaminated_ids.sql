@@ -1,4 +1,5 @@
--- One row per amplitude id that many strangers share because a product sent a junk user id for them.
+-- One row per amplitude id that many strangers share because a product sent a junk user id for
+-- them.
 with
 
 sightings as not materialized (

@@ -1,4 +1,5 @@
--- One row per anonymous id and device it was seen on: the known user who followed there, if any (ID-10).
+-- One row per anonymous id and device it was seen on: the known user who followed there, if any
+-- (ID-10).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -56,7 +57,8 @@ known_users as (
 
     ),
 
-    -- Who followed before may only give way to somebody in a new row. For an id that is new here, or
+    -- Who followed before may only give way to somebody in a new row. For an id that is new here,
+    -- or
     -- first seen at another time than was known, old rows since that time are looked at too.
     looked_for_anew as (
 

@@ -1,4 +1,5 @@
--- One row per device: how many users were seen on it, whether it is shared, and whose it is (ID-10).
+-- One row per device: how many users were seen on it, whether it is shared, and whose it is
+-- (ID-10).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',

@@ -1,4 +1,5 @@
--- One row per event that is evidence of who is who: one of each uuid, none that was sent by ourselves.
+-- One row per event that is evidence of who is who: one of each uuid, none that was sent by
+-- ourselves.
 {{ config(materialized='view') }}
 
 with

@@ -1,4 +1,5 @@
--- One row per identifier, also of those that only links name: what it follows, where that ends, whose anchor is there.
+-- One row per identifier, also of those that only links name: what it follows, where that ends,
+-- whose anchor is there.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',

@@ -1,4 +1,5 @@
--- One row per sync and person in its cohort's newest snapshot: its one key at the destination, or why there is none.
+-- One row per sync and person in its cohort's newest snapshot: its one key at the destination, or
+-- why there is none.
 with
 
 keys as (

@@ -1,9 +1,11 @@
--- One row per candidate link: what it states, what shows it, and whether it is followed, agrees or is refused.
+-- One row per candidate link: what it states, what shows it, and whether it is followed, agrees or
+-- is refused.
 {{ config(materialized='view') }}
 
 with
 
--- Tables are named where they are read: a CTE that is read twice would be kept, and hide them from filters.
+-- Tables are named where they are read: a CTE that is read twice would be kept, and hide them from
+-- filters.
 judged as (
 
     select

@@ -1,4 +1,5 @@
--- One row per pair of usable amplitude ids: Amplitude says that the right one absorbed the left one (ID-9).
+-- One row per pair of usable amplitude ids: Amplitude says that the right one absorbed the left one
+-- (ID-9).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',

@@ -1,4 +1,5 @@
--- One row per event, as evidence, that came since the last complete build; none if all is resolved anew.
+-- One row per event, as evidence, that came since the last complete build; none if all is resolved
+-- anew.
 with
 
 scope as (
@@ -16,6 +17,7 @@ event_rows as (
 select *
 from event_rows
 where
-    -- By load, not by time: a late row is new too. So few rows are read of so many that each build's
+    -- By load, not by time: a late row is new too. So few rows are read of so many that each
+    -- build's
     -- models read them here.
     load_id > (select if(evidence_is_new, null, since_load_id) from scope)

@@ -1,4 +1,5 @@
--- One row per sync, member and value that may become its key: user id values and anonymous ones, best first (ID-16).
+-- One row per sync, member and value that may become its key: user id values and anonymous ones,
+-- best first (ID-16).
 with
 
 syncs as (

@@ -1,4 +1,5 @@
--- One row per person: the anchor that names it, what it consists of, and what is remarkable about it.
+-- One row per person: the anchor that names it, what it consists of, and what is remarkable about
+-- it.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',

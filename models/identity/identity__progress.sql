@@ -1,4 +1,5 @@
--- One row: how far the last complete build had come, and under which rules. It is the last to be written.
+-- One row: how far the last complete build had come, and under which rules. It is the last to be
+-- written.
 with
 
 scope as (

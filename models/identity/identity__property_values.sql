@@ -1,4 +1,5 @@
--- One row per sighting and user property that a sync asks for: the latest usable value in its rows (ID-16).
+-- One row per sighting and user property that a sync asks for: the latest usable value in its rows
+-- (ID-16).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',

@@ -1,4 +1,5 @@
--- One row per identifier that is resolved again: where the first link changed, both persons; none if all is anew.
+-- One row per identifier that is resolved again: where the first link changed, both persons; none
+-- if all is anew.
 with
 
 since as (

@@ -111,7 +111,8 @@ rules as (
             rules.*,
             coalesce(progress.load_id, 0) as since_load_id,
             coalesce(progress.build_number, 0) + 1 as build_number,
-            -- Rows that were taken up and are gone (a person was forgotten) leave no trace but this.
+            -- Rows that were taken up and are gone (a person was forgotten) leave no trace but
+            -- this.
             rules.evidence_rules = progress.evidence_rules
             and progress.events_count = (
                 select count(*) from events

@@ -1,4 +1,5 @@
--- One row per identifier that follows nothing although it has a link: it opens a circle, or is separated (ID-7, ID-11).
+-- One row per identifier that follows nothing although it has a link: it opens a circle, or is
+-- separated (ID-7, ID-11).
 with recursive
 
 region as (

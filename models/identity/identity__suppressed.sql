@@ -1,4 +1,5 @@
--- One row per person who is sent nowhere: the first line of the suppress file that names an identifier of theirs.
+-- One row per person who is sent nowhere: the first line of the suppress file that names an
+-- identifier of theirs.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',

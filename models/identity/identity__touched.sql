@@ -1,4 +1,5 @@
--- One row per identifier whose evidence is new since the last complete build; none if all is resolved anew.
+-- One row per identifier whose evidence is new since the last complete build; none if all is
+-- resolved anew.
 with
 
 since as (

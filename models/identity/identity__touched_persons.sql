@@ -1,4 +1,5 @@
--- One row per anchor whose person may be another one since the last complete build, or none; empty if all is anew.
+-- One row per anchor whose person may be another one since the last complete build, or none; empty
+-- if all is anew.
 with
 
 scope as (

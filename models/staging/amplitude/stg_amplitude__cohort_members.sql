@@ -1,4 +1,5 @@
--- One row per cohort, row of its file and run of snapshots that hold it: renamed, identifiers cleaned.
+-- One row per cohort, row of its file and run of snapshots that hold it: renamed, identifiers
+-- cleaned.
 with
 
 source as (

@@ -1,4 +1,5 @@
--- One row per event that a client sent, however often it sent it: of its retries the earliest upload.
+-- One row per event that a client sent, however often it sent it: of its retries the earliest
+-- upload.
 with
 
 events as (
