@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from relay import warehouse
+from relay import logs, warehouse
 from relay.apply.commands import apply_sealed
 from relay.apply.run import ApplyResult
 from relay.cli.apply import applied_table
@@ -190,6 +190,7 @@ def _written(folder: Path, files: Iterable[tuple[str, bytes]]) -> list[Path]:
 def main(arguments: Sequence[str]) -> int:
     """`make run`: the main job with keys, a rehearsal without."""
     console = Console(soft_wrap=True, highlight=False)
+    logs.configure()
     try:
         settings = load_settings()
         if has_keys(settings.env):
