@@ -68,7 +68,7 @@ create table if not exists raw.amplitude_events (
     extra json,
     project varchar,
     source_file varchar not null,
-    line_number bigint not null,
+    line_number bigint,
     load_id bigint not null,
     loaded_at timestamp not null
 );
