@@ -56,6 +56,7 @@ def test_the_example_is_read_with_its_defaults_filled_in(tmp_path: Path) -> None
     on_unknown = {name: settings.config.on_unknown_of(sync) for name, sync in by_name.items()}
     assert on_unknown == {
         "cart-to-clevertap": "hold",
+        "loyal-to-clevertap": "hold",
         "cart-to-moengage": "resend",
         "cart-to-lytics": "resend",
         "events-to-lytics": "hold",
