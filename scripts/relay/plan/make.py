@@ -121,12 +121,17 @@ def _check_names(settings: Settings, names: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """A sync as the models leave it, before its schedule is asked."""
+class Candidate:
+    """A sync as the models leave it, before its schedule is asked.
+
+    `is_unfinished` says that the last run stopped half way: rows of it were not sent, or went
+    unanswered and may be sent again.
+    """
 
     sync: PlanSync
     config: Sync
     last_run_at: datetime | None
+    is_unfinished: bool = False
 
 
 def _seal_what_is_due(
@@ -138,7 +143,7 @@ def _seal_what_is_due(
     held_in: dict[str, str] = {}
     with sealing_folder(settings.home) as folder:
         for candidate in _candidates(connection, settings, request):
-            sync = _scheduled(candidate, request, settings)
+            sync = scheduled(candidate, request, settings)
             adopts = sync.name in request.adopt
             if sync.state not in {"ready", "held"} and not adopts and not settings.run.undoes:
                 syncs.append(sync)
@@ -192,7 +197,7 @@ def _seal_what_is_due(
 
 def _candidates(
     connection: DuckDBPyConnection, settings: Settings, request: PlanRequest
-) -> list[_Candidate]:
+) -> list[Candidate]:
     """Every enabled sync (or the named ones), with what the models say of it."""
     cursor = connection.execute(
         """
@@ -219,12 +224,25 @@ def _candidates(
             coalesce(totals.parked_count, 0) as parked,
             coalesce(totals.members_count, 0) as members,
             syncs.config_name,
-            ledger_syncs.last_run_at
+            ledger_syncs.last_run_at,
+            unfinished.sync_name is not null as is_unfinished
         from staging.stg_relay__syncs as syncs
         left join cohorts.sync_totals as totals
             on syncs.sync_name = totals.sync_name
         left join ledger.syncs as ledger_syncs
             on syncs.sync_name = ledger_syncs.sync_name
+        left join (
+            select distinct rows.sync_name
+            from ledger.row_outcomes as rows
+            inner join ledger.syncs as runs
+                on rows.sync_name = runs.sync_name and rows.plan_id = runs.last_sent_plan_id
+            inner join staging.stg_relay__syncs as configured
+                on rows.sync_name = configured.sync_name
+            where
+                rows.outcome = 'pending'
+                or (rows.outcome = 'unknown' and configured.on_unknown = 'resend')
+        ) as unfinished
+            on syncs.sync_name = unfinished.sync_name
         where syncs.is_enabled
         order by syncs.position, syncs.sync_name
         """
@@ -237,28 +255,33 @@ def _candidates(
         row = dict(zip(columns, values, strict=True))
         config = by_name[row.pop("config_name")]
         last_run_at = row.pop("last_run_at")
+        is_unfinished = row.pop("is_unfinished")
         if named and row["name"] not in named and config.name not in named:
             continue
         on_unknown = settings.config.on_unknown_of(config)
         found.append(
-            _Candidate(
+            Candidate(
                 PlanSync(**row, on_unknown=on_unknown),
                 config,
                 None if last_run_at is None else last_run_at.replace(tzinfo=UTC),
+                is_unfinished,
             )
         )
     return found
 
 
-def _scheduled(candidate: _Candidate, request: PlanRequest, settings: Settings) -> PlanSync:
-    """The sync with state not_due where its schedule says so and nobody named it."""
+def scheduled(candidate: Candidate, request: PlanRequest, settings: Settings) -> PlanSync:
+    """The sync with state not_due where its schedule says so and nobody named it.
+
+    A run that stopped half way is not over: it goes on at the next look, whatever the schedule.
+    """
     sync = candidate.sync
     if sync.state not in {"ready", "held"}:
         return sync
     now, zone = settings.now(), settings.zone_of(candidate.config)
     due = is_due(candidate.config, last_run=candidate.last_run_at, now=now, zone=zone)
     named = sync.name in request.syncs or candidate.config.name in request.syncs
-    may_run = due.is_due or request.force or sync.name in request.adopt
+    may_run = due.is_due or candidate.is_unfinished or request.force or sync.name in request.adopt
     if may_run or (named and candidate.config.frequency != "one_time"):
         if isinstance(candidate.config, EventExport):
             check_export_window(candidate.config, now=now, zone=zone)
