@@ -136,11 +136,8 @@ def _store(
         )
     connection.register("unit_lines", unit.lines)
     try:
-        text = "line" if unit.is_text else "try(decode(line))"
-        connection.execute(_READ.replace("$line", text))
-        connection.execute(
-            _REJECT.format(content="encode(line)" if unit.is_text else "unit_lines.line")
-        )
+        connection.execute(_read("line" if unit.is_text else "try(decode(line))"))
+        connection.execute(_reject("encode(line)" if unit.is_text else "unit_lines.line"))
     finally:
         connection.unregister("unit_lines")
     ((new,),) = connection.execute(_INSERT, {"load_id": load_id, "loaded_at": loaded_at}).fetchall()
@@ -160,7 +157,8 @@ def _is_same(name: str) -> str:
     return f"stored.{name} is not distinct from merge_lines.{name}"
 
 
-_READ = f"""
+def _read(line: str) -> str:
+    return f"""
     create or replace temp table merge_lines as
     select
         line_id,
@@ -173,17 +171,20 @@ _READ = f"""
             when amplitude_id is null then 'has no amplitude_id'
             when merged_amplitude_id is null then 'has no merged_amplitude_id'
         end as problem
-    from (select line_id, source_file, line_number, $line as line from unit_lines)
+    from (select line_id, source_file, line_number, {line} as line from unit_lines)
 """
 
-_REJECT = f"""
+
+def _reject(content: str) -> str:
+    return f"""
     insert into {REJECTED_LINES}
     select
-        merge_lines.source_file, merge_lines.line_number, merge_lines.problem, {{content}}
+        merge_lines.source_file, merge_lines.line_number, merge_lines.problem, {content}
     from merge_lines
     inner join unit_lines using (line_id)
     where merge_lines.problem is not null
 """
+
 
 _INSERT = f"""
     insert into raw.amplitude_merges

@@ -177,10 +177,13 @@ def cell(kind: str, json_type: str, json_value: str) -> str:
         when {kind} = 'json' then cast({json_value} as varchar)
         when {kind} = 'user' then case
             when {json_type} = 'VARCHAR' or {is_integer} then {text}
+            -- An integer beyond 64 bits keeps its digits.
+            when {json_type} = 'DOUBLE' and regexp_full_match({text}, '-?\\d+') then {text}
             else {whole}
         end
         when {kind} = 'amplitude' then case
-            when {json_type} not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'DOUBLE') then null
+            when {json_type} = 'DOUBLE' then if(try_cast({whole} as bigint) > 0, {whole}, null)
+            when {json_type} != 'VARCHAR' and not {is_integer} then null
             when try_cast({digits} as bigint) > 0 then {digits}
         end
         when {kind} = 'integer' then case
