@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from relay.errors import InputFileError
 from relay.load import landing
-from relay.load.event_columns import cell, literal
+from relay.load.event_columns import cell, literal, without_line_feed
 from relay.load.event_files import note_file, one_thread
 from relay.load.event_writer import Counts
 from relay.load.export_files import export_files, is_merge_file
@@ -137,7 +137,9 @@ def _store(
     connection.register("unit_lines", unit.lines)
     try:
         connection.execute(_read("line" if unit.is_text else "try(decode(line))"))
-        connection.execute(_reject("encode(line)" if unit.is_text else "unit_lines.line"))
+        connection.execute(
+            _reject("encode(unit_lines.line)" if unit.is_text else "unit_lines.line")
+        )
     finally:
         connection.unregister("unit_lines")
     ((new,),) = connection.execute(_INSERT, {"load_id": load_id, "loaded_at": loaded_at}).fetchall()
@@ -179,7 +181,10 @@ def _reject(content: str) -> str:
     return f"""
     insert into {REJECTED_LINES}
     select
-        merge_lines.source_file, merge_lines.line_number, merge_lines.problem, {content}
+        merge_lines.source_file,
+        merge_lines.line_number,
+        merge_lines.problem,
+        {without_line_feed(content)}
     from merge_lines
     inner join unit_lines using (line_id)
     where merge_lines.problem is not null

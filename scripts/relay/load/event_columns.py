@@ -110,6 +110,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def without_line_feed(content: str) -> str:
+    """SQL: the bytes of a line, of type BLOB, without the line feed at its end."""
+    return f"if({content}[-1:] = '\\x0A'::blob, {content}[:-2], {content})"
+
+
 def structure() -> str:
     """What `json_transform` makes of a line: text for scalars, JSON for nested values."""
     fields = (

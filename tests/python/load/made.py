@@ -104,13 +104,14 @@ def memory_warehouse() -> DuckDBPyConnection:
 
 
 @functools.cache
-def _shared() -> DuckDBPyConnection:
+def shared_warehouse() -> DuckDBPyConnection:
+    """Raw tables in memory, as the last test left them."""
     return memory_warehouse()
 
 
 def empty_warehouse() -> DuckDBPyConnection:
-    """Empty raw tables in memory, the same ones for each call."""
-    connection = _shared()
+    """The shared tables, empty."""
+    connection = shared_warehouse()
     for name in ("amplitude_events", "rejected_rows", "amplitude_merges", "known_users"):
         connection.execute(f"delete from raw.{name}")
     return connection

@@ -256,7 +256,7 @@ def test_an_old_event_is_found_wherever_it_was_stored() -> None:
 
 
 def test_many_lines_of_another_shape_are_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [event(n, followed_an_identify=n % 2 == 0, **{"a-b c": {"n": n}}) for n in range(300)]
+    rows = [event(n, followed_an_identify=n % 2 == 0) | {"a-b c": {"n": n}} for n in range(300)]
     for row in rows[::3]:
         del row["city"]
     connection = empty_warehouse()
