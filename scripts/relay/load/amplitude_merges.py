@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from relay.errors import InputFileError
 from relay.load import landing
-from relay.load.event_columns import cell, literal
+from relay.load.event_columns import cell, literal, without_line_feed
 from relay.load.event_files import note_file, one_thread
 from relay.load.event_writer import Counts
 from relay.load.export_files import export_files, is_merge_file
@@ -136,10 +136,9 @@ def _store(
         )
     connection.register("unit_lines", unit.lines)
     try:
-        text = "line" if unit.is_text else "try(decode(line))"
-        connection.execute(_READ.replace("$line", text))
+        connection.execute(_read("line" if unit.is_text else "try(decode(line))"))
         connection.execute(
-            _REJECT.format(content="encode(line)" if unit.is_text else "unit_lines.line")
+            _reject("encode(unit_lines.line)" if unit.is_text else "unit_lines.line")
         )
     finally:
         connection.unregister("unit_lines")
@@ -160,7 +159,8 @@ def _is_same(name: str) -> str:
     return f"stored.{name} is not distinct from merge_lines.{name}"
 
 
-_READ = f"""
+def _read(line: str) -> str:
+    return f"""
     create or replace temp table merge_lines as
     select
         line_id,
@@ -173,17 +173,23 @@ _READ = f"""
             when amplitude_id is null then 'has no amplitude_id'
             when merged_amplitude_id is null then 'has no merged_amplitude_id'
         end as problem
-    from (select line_id, source_file, line_number, $line as line from unit_lines)
+    from (select line_id, source_file, line_number, {line} as line from unit_lines)
 """
 
-_REJECT = f"""
+
+def _reject(content: str) -> str:
+    return f"""
     insert into {REJECTED_LINES}
     select
-        merge_lines.source_file, merge_lines.line_number, merge_lines.problem, {{content}}
+        merge_lines.source_file,
+        merge_lines.line_number,
+        merge_lines.problem,
+        {without_line_feed(content)}
     from merge_lines
     inner join unit_lines using (line_id)
     where merge_lines.problem is not null
 """
+
 
 _INSERT = f"""
     insert into raw.amplitude_merges

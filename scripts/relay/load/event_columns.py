@@ -110,6 +110,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def without_line_feed(content: str) -> str:
+    """SQL: the bytes of a line, of type BLOB, without the line feed at its end."""
+    return f"if({content}[-1:] = '\\x0A'::blob, {content}[:-2], {content})"
+
+
 def structure() -> str:
     """What `json_transform` makes of a line: text for scalars, JSON for nested values."""
     fields = (
@@ -177,10 +182,13 @@ def cell(kind: str, json_type: str, json_value: str) -> str:
         when {kind} = 'json' then cast({json_value} as varchar)
         when {kind} = 'user' then case
             when {json_type} = 'VARCHAR' or {is_integer} then {text}
+            -- An integer beyond 64 bits keeps its digits.
+            when {json_type} = 'DOUBLE' and regexp_full_match({text}, '-?\\d+') then {text}
             else {whole}
         end
         when {kind} = 'amplitude' then case
-            when {json_type} not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'DOUBLE') then null
+            when {json_type} = 'DOUBLE' then if(try_cast({whole} as bigint) > 0, {whole}, null)
+            when {json_type} != 'VARCHAR' and not {is_integer} then null
             when try_cast({digits} as bigint) > 0 then {digits}
         end
         when {kind} = 'integer' then case

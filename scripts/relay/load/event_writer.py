@@ -250,13 +250,9 @@ class EventWriter:
 _LINEAGE = "extra, project, source_file, line_number, load_id, loaded_at"
 _TARGET = f"raw.amplitude_events ({', '.join(map(quoted, columns.COLUMNS))}, {_LINEAGE})"
 
-_INSERT_REJECTED = """
+_INSERT_REJECTED = f"""
     insert into rejected_events
-    select
-        source_file,
-        line_number,
-        problem,
-        if(content[-1:] = '\\x0A'::blob, content[:-2], content)
+    select source_file, line_number, problem, {columns.without_line_feed("content")}
     from examined
     where problem is not null and problem != 'blank'
     order by line_id

@@ -124,12 +124,13 @@ class _Cutter:
         """Take a piece of the member; gives a unit each time the buffer is full."""
         if self.skipped is not None:
             end = piece.find(b"\n")
+            self.skipped += piece[: end if end >= 0 else None][: KEPT_BYTES - len(self.skipped)]
             if end < 0:
                 return
             self._reject_skipped()
             piece = piece[end + 1 :]
         if self.used + len(piece) > len(self.buffer):
-            yield from self.cut(room_for=len(piece))
+            yield from self.cut(piece)
             if self.skipped is not None:
                 yield from self.add(piece)
                 return
@@ -147,17 +148,18 @@ class _Cutter:
         if self.used > started and self.buffer[self.used - 1] != _LINE_FEED:
             yield from self.add(b"\n")
 
-    def cut(self, *, room_for: int = 0) -> Iterator[Unit]:
-        """Give the whole lines collected so far; the rest stays for the next unit."""
+    def cut(self, coming: bytes = b"") -> Iterator[Unit]:
+        """Give the whole lines collected so far; the rest stays, with room for what is `coming`."""
         ends = np.concatenate(self.ends) if self.ends else np.zeros(0, np.int64)
         taken = int(ends[-1]) if len(ends) else 0
         rest = self.buffer[taken : self.used]
         if len(ends) or self.overlong:
             yield self._unit(ends)
-        if len(rest) + room_for > self.longest_line:
+        end = coming.find(b"\n")
+        if len(rest) + (end if end >= 0 else len(coming)) > self.longest_line:
             self.skipped = rest[:KEPT_BYTES].tobytes()
             rest = rest[:0]
-        buffer = self.buffers.take(max(self.unit_bytes, len(rest) + room_for))
+        buffer = self.buffers.take(max(self.unit_bytes, len(rest) + len(coming)))
         buffer[: len(rest)] = rest
         self.buffer, self.used, self.ends = buffer, len(rest), []
 
