@@ -33,29 +33,20 @@ properties as (
 
 ),
 
+-- A client's retry has the project, device and insert id of the first sending, at any time. The
+-- copy that was loaded first stays: it may be in Lytics already.
 events as (
 
-    select
-        new_events.*,
-        {% if is_incremental() %}
-            -- An earlier copy of an event that was counted takes its place: who counted that one
-            -- has to count anew.
-            if(
-                known.event_key is null,
-                [],
-                list_distinct(list_append(known.former_fragments, known.fragment_id))
-            )
-        {% else %}
-            cast([] as uuid[])
-        {% endif %} as former_fragments
+    select new_events.*
     from new_events
     {% if is_incremental() %}
-        left join {{ this }} as known
+        anti join {{ this }} as known
             on new_events.event_key = known.event_key
-        where
-            known.event_key is null
-            or (new_events.server_upload_time, new_events.uuid) < (known.uploaded_at, known.uuid)
     {% endif %}
+    qualify row_number() over (
+        partition by new_events.event_key
+        order by new_events.load_id, new_events.server_upload_time, new_events.uuid
+    ) = 1
 
 ),
 
@@ -103,7 +94,6 @@ select
 
     -- attributes
     cast(concat(left(own_members, -1), ',' || property_members, '}') as json) as stream_columns,
-    former_fragments,
 
     -- times
     event_time as event_at,
