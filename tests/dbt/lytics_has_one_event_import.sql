@@ -1,5 +1,5 @@
--- One event import into Lytics at most is enabled: two would send every event twice, and Lytics adds
--- them up.
+-- At most one event import into Lytics is enabled: two would send every event twice, and Lytics
+-- adds them up.
 select
     error(
         'event_imports: ' || string_agg(sync_name, ' and ' order by sync_name)
