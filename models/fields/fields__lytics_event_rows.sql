@@ -11,8 +11,8 @@
 {%- set texts = [
     'adid', 'amplitude_event_type', 'city', 'country', 'data_type', 'device_brand', 'device_carrier',
     'device_family', 'device_id', 'device_manufacturer', 'device_model', 'device_type', 'dma',
-    'event_type', 'idfa', 'ip_address', 'language', 'library', 'os_name', 'os_version', 'platform',
-    'region', 'start_version', 'version_name',
+    'event_type', 'idfa', 'ip_address', 'language', 'library', 'os_name', 'os_version', 'partner_id',
+    'platform', 'region', 'source_id', 'start_version', 'version_name',
 ] -%}
 {%- set times = [
     'client_event_time', 'client_upload_time', 'event_time', 'processed_time', 'server_received_time',
@@ -58,6 +58,7 @@ rendered as (
         -- A merge patch leaves out what is null. Numbers that Lytics takes as text are text.
         cast(json_merge_patch('{}', to_json({
             '$insert_id': nullif(events.insert_id, ''),
+            '$insert_key': nullif(events.insert_key, ''),
             '$schema': events.schema_version,
             'amplitude_attribution_ids': nullif(events.amplitude_attribution_ids ->> '$', ''),
             'app': events.app,
