@@ -8,7 +8,7 @@
 {% macro lytics_value(value, value_type, date_value) -%}
     case {{ value_type }}
         when 'string'
-            then if({{ value }} = '', null, cast(to_json({{ value }}) as varchar))
+            then cast(to_json({{ value }}) as varchar)
         when 'int'
             then cast(if(
                 regexp_full_match({{ value }}, '[+-]?[0-9]+'),
@@ -27,8 +27,8 @@
             )
         when 'bool'
             then case
-                when {{ value }} in ('1', 't', 'T', 'TRUE', 'true', 'True') then 'true'
-                when {{ value }} in ('0', 'f', 'F', 'FALSE', 'false', 'False') then 'false'
+                when regexp_full_match({{ value }}, '1|t|T|TRUE|true|True') then 'true'
+                when regexp_full_match({{ value }}, '0|f|F|FALSE|false|False') then 'false'
             end
         when 'date'
             then strftime({{ date_value }}, '"%Y-%m-%dT%H:%M:%S.%fZ"')

@@ -1,13 +1,11 @@
--- One row per change of a Lytics segment that counts: those that are pending, and of those that
--- were sent the last one per key and name of the cohort.
+-- One row per change of a Lytics segment that counts: pending, delivered, or delivered perhaps.
 {{ config(materialized='view') }}
 
 with
 
 changes as (
 
-    select * from {{ ref('cohorts__membership_changes') }}
-    where destination = 'lytics' and not is_parked
+    select * from {{ ref('fields__lytics_pending_changes') }}
 
 ),
 
@@ -87,12 +85,6 @@ sent as (
             and row_outcomes.sync_name = plan_syncs.sync_name
     left join snapshots
         on plan_syncs.snapshot_id = snapshots.snapshot_id
-    qualify row_number() over (
-        partition by
-            row_outcomes.sync_name, row_outcomes.key_type, row_outcomes.match_key,
-            row_outcomes.cohort_name
-        order by row_outcomes.planned_at desc, row_outcomes.phase desc, row_outcomes.plan_id desc
-    ) = 1
 
 ),
 

@@ -11,8 +11,8 @@
 {%- set texts = [
     'adid', 'amplitude_event_type', 'city', 'country', 'data_type', 'device_brand', 'device_carrier',
     'device_family', 'device_id', 'device_manufacturer', 'device_model', 'device_type', 'dma',
-    'event_type', 'idfa', 'ip_address', 'language', 'library', 'os_name', 'os_version', 'platform',
-    'region', 'start_version', 'version_name',
+    'event_type', 'idfa', 'ip_address', 'language', 'library', 'os_name', 'os_version', 'partner_id',
+    'platform', 'region', 'source_id', 'start_version', 'version_name',
 ] -%}
 {%- set times = [
     'client_event_time', 'client_upload_time', 'event_time', 'processed_time', 'server_received_time',
@@ -33,29 +33,20 @@ properties as (
 
 ),
 
+-- A client's retry has the project, device and insert id of the first sending, at any time. The
+-- copy that was loaded first stays: it may be in Lytics already.
 events as (
 
-    select
-        new_events.*,
-        {% if is_incremental() %}
-            -- An earlier copy of an event that was counted takes its place: who counted that one
-            -- has to count anew.
-            if(
-                known.event_key is null,
-                [],
-                list_distinct(list_append(known.former_fragments, known.fragment_id))
-            )
-        {% else %}
-            cast([] as uuid[])
-        {% endif %} as former_fragments
+    select new_events.*
     from new_events
     {% if is_incremental() %}
-        left join {{ this }} as known
+        anti join {{ this }} as known
             on new_events.event_key = known.event_key
-        where
-            known.event_key is null
-            or (new_events.server_upload_time, new_events.uuid) < (known.uploaded_at, known.uuid)
     {% endif %}
+    qualify row_number() over (
+        partition by new_events.event_key
+        order by new_events.load_id, new_events.server_upload_time, new_events.uuid
+    ) = 1
 
 ),
 
@@ -67,6 +58,7 @@ rendered as (
         -- A merge patch leaves out what is null. Numbers that Lytics takes as text are text.
         cast(json_merge_patch('{}', to_json({
             '$insert_id': nullif(events.insert_id, ''),
+            '$insert_key': nullif(events.insert_key, ''),
             '$schema': events.schema_version,
             'amplitude_attribution_ids': nullif(events.amplitude_attribution_ids ->> '$', ''),
             'app': events.app,
@@ -103,7 +95,6 @@ select
 
     -- attributes
     cast(concat(left(own_members, -1), ',' || property_members, '}') as json) as stream_columns,
-    former_fragments,
 
     -- times
     event_time as event_at,

@@ -11,7 +11,6 @@ event_fragments as (
         events_count,
         load_id
     from {{ ref('fields__lytics_event_fragments') }}
-    where events_count > 0
 
 ),
 

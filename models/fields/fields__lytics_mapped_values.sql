@@ -3,6 +3,12 @@
 
 with
 
+stream_rows as (
+
+    select * from {{ ref('fields__lytics_stream_rows') }}
+
+),
+
 stream_fields as (
 
     select * from {{ ref('fields__lytics_stream_fields') }}
@@ -11,53 +17,65 @@ stream_fields as (
 
 mappings as (
 
-    select * rename (stream as mapped_stream)
+    select
+        * rename (stream as mapped_stream),
+        {{ lytics_lookup('coalesce(name_prefix, source_field)') }} as lookup
     from {{ ref('fields__lytics_mappings') }}
     where is_applied and problem is null
 
 ),
 
-joined as (
+of_fields as (
 
     select
-        stream_fields.*,
-        mappings.*
+        stream_fields.stream,
+        stream_fields.fragment_id,
+        stream_fields.order_key,
+        stream_fields.load_id,
+        mappings.*,
+        if(
+            mappings.function_name = 'match',
+            substr(stream_fields.field, length(mappings.name_prefix) + 1),
+            stream_fields.value_text
+        ) as map_key,
+        stream_fields.value_text as source_text
     from stream_fields
     inner join mappings
         on
             stream_fields.stream = mappings.mapped_stream
-            and stream_fields.field = mappings.source_field
-    union all
+            and {{ lytics_lookup('stream_fields.field') }} = mappings.lookup
+    where
+        mappings.function_name != 'map'
+        and (
+            stream_fields.field = mappings.source_field
+            or starts_with(stream_fields.field, mappings.name_prefix)
+        )
+
+),
+
+-- A pair needs two fields of one row, so it is taken from the row as a whole.
+of_pairs as (
+
     select
-        stream_fields.*,
-        mappings.*
-    from stream_fields
+        stream_rows.stream,
+        stream_rows.fragment_id,
+        stream_rows.order_key,
+        stream_rows.load_id,
+        mappings.*,
+        {{ lytics_field_of('mappings.source_field') }} as map_key,
+        {{ lytics_field_of('mappings.value_field') }} as source_text
+    from stream_rows
     inner join mappings
-        on
-            stream_fields.stream = mappings.mapped_stream
-            and starts_with(stream_fields.field, mappings.name_prefix)
+        on stream_rows.stream = mappings.mapped_stream
+    where mappings.function_name = 'map'
 
 ),
 
 applied as (
 
-    select
-        *,
-        case function_name
-            when 'map' then value_text
-            when 'valuect' then value_text
-            when 'match' then substr(field, length(name_prefix) + 1)
-        end as map_key,
-        case
-            when function_name != 'map' then value_text
-            -- The second field of a pair is looked up in the row that the first one stands in.
-            when value_field = 'amplitude_id' then amplitude_id
-            when value_field = 'user_id' then user_id
-            else json_extract_string(
-                stream_columns, '/' || replace(replace(value_field, '~', '~0'), '/', '~1')
-            )
-        end as source_text
-    from joined
+    select * from of_fields
+    union all
+    select * from of_pairs
 
 ),
 
@@ -71,7 +89,7 @@ dated as (
             else {{ date_of_layout('source_text', 'layout') }}
         end as source_date
     from applied
-    where not is_map or map_key != ''
+    where source_text != '' and (not is_map or map_key != '')
 
 ),
 
@@ -80,14 +98,11 @@ valued as (
     select
         -- keys
         stream,
-        row_id,
         fragment_id,
         target_field,
-        map_key,
+        if(is_map, map_key, null) as map_key,
 
         -- attributes
-        source_field,
-        is_map,
         if(
             value_type = 'intsum',
             null,

@@ -40,7 +40,7 @@ recognised as (
                     source_expression, 'todate\(\s*(?:{{ literal }}\s*,\s*)?{{ name }}\s*\)'
                 )
                 then 'todate'
-            when regexp_full_match(source_expression, 'match\(\s*"[^"]+"\s*\)')
+            when regexp_full_match(source_expression, 'match\(\s*"[^"]+[.]"\s*\)')
                 then 'match'
             when regexp_full_match(source_expression, 'valuect\(\s*{{ name }}\s*\)')
                 then 'valuect'

@@ -1,4 +1,4 @@
--- One row per event for Lytics' stream that was loaded after what fields__lytics_event_rows holds;
+-- One row per event for Lytics' stream in a load after those that fields__lytics_event_rows holds;
 -- where nobody has set the variable `newest_load`, every event.
 {{ config(materialized='view') }}
 
@@ -19,28 +19,17 @@ event_imports as (
 
     select * from {{ ref('fields__lytics_event_imports') }}
 
-),
-
-keyed as (
-
-    -- An event without a time of its own takes that of its upload: a row has its timestamp_field.
-    select
-        * replace (coalesce(event_time, server_upload_time) as event_time),
-        cast(
-            if(
-                device_id is null or insert_id is null,
-                {{ hash_of(['uuid']) }},
-                {{ hash_of(['project', 'device_id', 'insert_id']) }}
-            ) as uuid
-        ) as event_key
-    from events
-    where exists (select 1 from event_imports)
-
 )
 
--- A client's retry has the project, device and insert id of the first sending, at any time.
-select * from keyed
-qualify row_number() over (
-    partition by event_key
-    order by server_upload_time, uuid
-) = 1
+select
+    -- An event without a time of its own takes that of its upload: a row has its timestamp_field.
+    * replace (coalesce(event_time, server_upload_time) as event_time),
+    cast(
+        if(
+            device_id is null or insert_id is null,
+            {{ hash_of(['uuid']) }},
+            {{ hash_of(['project', 'device_id', 'insert_id']) }}
+        ) as uuid
+    ) as event_key
+from events
+where exists (select 1 from event_imports)

@@ -31,7 +31,6 @@ settings as (
 event_fragments as (
 
     select * from {{ ref('fields__lytics_event_fragments') }}
-    where events_count > 0
 
 ),
 

@@ -3,8 +3,7 @@ with
 
 changes as (
 
-    select * from {{ ref('cohorts__membership_changes') }}
-    where destination = 'lytics' and not is_parked
+    select * from {{ ref('fields__lytics_pending_changes') }}
 
 ),
 
@@ -18,7 +17,7 @@ cohort_rows as (
 select
     -- keys
     changes.sync_name,
-    changes.destination,
+    'lytics' as destination,
     changes.cohort_id,
     changes.cohort_name,
     row_number() over (

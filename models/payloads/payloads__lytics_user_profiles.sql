@@ -46,26 +46,35 @@ fragments as (
 
 ),
 
+mappings as (
+
+    select
+        stream,
+        target_field,
+        source_field,
+        is_map
+    from {{ ref('fields__lytics_mappings') }}
+    where is_applied and problem is null
+
+),
+
 stream_values as (
 
     select
+        'amplitude_events' as stream,
         fragment_id,
         target_field,
         map_key,
-        source_field,
-        is_map,
         value_json,
         value_count,
         order_key
     from {{ ref('fields__lytics_event_values') }}
-    where target_field != ''
     union all
     select
+        stream,
         fragment_id,
         target_field,
         map_key,
-        source_field,
-        is_map,
         value_json,
         value_count,
         order_key
@@ -81,20 +90,25 @@ by_key as (
         fragments.profile_id,
         stream_values.target_field,
         stream_values.map_key,
-        any_value(stream_values.is_map) as is_map,
+        mappings.is_map,
         arg_max(stream_values.value_json, stream_values.order_key) as value_json,
         sum(stream_values.value_count) as value_count
     from stream_values
     inner join fragments
         on stream_values.fragment_id = fragments.fragment_id
+    inner join mappings
+        on
+            stream_values.stream = mappings.stream
+            and stream_values.target_field = mappings.target_field
     -- An id that must not be sent gives the profile nothing either.
     where
-        case stream_values.source_field
+        case mappings.source_field
             when 'amplitude_id' then fragments.amplitude_id is not null
             when 'user_id' then fragments.user_id is not null
             else true
         end
-    group by fragments.profile_id, stream_values.target_field, stream_values.map_key
+    group by
+        fragments.profile_id, stream_values.target_field, stream_values.map_key, mappings.is_map
 
 ),
 
@@ -104,14 +118,14 @@ by_field as (
         profile_id,
         target_field,
         if(
-            any_value(is_map),
+            is_map,
             '{' || array_to_string(list_sort(list(
                 to_json(map_key) || ':' || coalesce(value_json, cast(value_count as varchar))
             )), ',') || '}',
             any_value(value_json)
         ) as value_json
     from by_key
-    group by profile_id, target_field
+    group by profile_id, target_field, is_map
 
 ),
 

@@ -13,6 +13,7 @@ renamed as (
         -- keys
         uuid,
         "$insert_id" as insert_id,
+        "$insert_key" as insert_key,
         event_id,
         session_id,
         coalesce(project, cast(app as varchar)) as project,
@@ -32,6 +33,8 @@ renamed as (
         global_user_properties,
         data,
         data_type,
+        partner_id,
+        source_id,
         plan,
         paying,
         is_attribution_event,

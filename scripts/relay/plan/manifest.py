@@ -50,8 +50,8 @@ class PlanSync:
 class PlanFile:
     """One file of a plan: its hash and, for request bodies, how they are sent.
 
-    `role` is requests, rows, csv, added_csv, removed_csv or members_csv; `path` is relative to the
-    plan's folder; `send` has method, path, query and content_type.
+    `role` is requests, rows, csv, added_csv, removed_csv, members_csv or anonymous_csv; `path` is
+    relative to the plan's folder; `send` has method, path, query and content_type.
     """
 
     sync: str

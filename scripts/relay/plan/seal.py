@@ -20,6 +20,7 @@ from relay.faultpoints import reach
 from relay.plan.manifest import Plan, PlanFile, PlanSync, canonical_json, manifest_of, read_plan
 from relay.plan.payloads import delivery_of, limits_of
 from relay.plan.requests import cut_requests, write_bodies
+from relay.plan.stream_csv import write_stream_csv
 from relay.settings import Home
 
 # How a person uploads the same changes by hand, in each vendor's own form (DESIGN §2.5).
@@ -27,6 +28,9 @@ _HAND_UPLOADS = {
     "moengage": {
         "added_csv": "select key_value as uid from sealed_rows where phase = 2",
         "removed_csv": "select key_value as uid from sealed_rows where phase = 1",
+        # A cohort-sync request has user ids only; these are for a file segment of their own.
+        "anonymous_csv": "select key_value as moe_anonymous_id from fields.moengage_file_segments"
+        " where sync_name = $sync and column_name = 'moe_anonymous_id'",
     },
     "clevertap": {
         "members_csv": "select if(key_type = 'identity', 'i', 'g') as \"Type\","
@@ -112,7 +116,16 @@ def seal_sync(
     if sends:
         for role, query in _HAND_UPLOADS.get(destination, {}).items():
             path = folder / f"{name}.{role.removesuffix('_csv')}.csv"
-            files.append(_write_csv(connection, path, name, role, query, "all"))
+            file = _write_csv(connection, path, name, role, query, "all")
+            if role == "anonymous_csv" and not file.rows:
+                path.unlink()
+                continue
+            files.append(file)
+    if sends and (kind, destination) == ("cohort_sync", "lytics"):
+        for role, phase in (("added_csv", 2), ("removed_csv", 1)):
+            path = folder / f"{name}.{role.removesuffix('_csv')}.csv"
+            rows = write_stream_csv(connection, path, phase)
+            files.append(_file_of(path, name, role, rows, 0, None))
     return SealedSync(counts, changes_hash_of(connection, "sealed_rows"), files)
 
 

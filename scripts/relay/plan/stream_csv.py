@@ -1,0 +1,69 @@
+"""Rows of a Lytics stream as the CSV that its upload takes: for a hand, not for a request."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from relay.durable import writing
+
+# What every row of `amplitude_cohorts` has comes first; then the cohort file's columns by name.
+_FIRST = (
+    "amplitude_id",
+    "user_id",
+    "cohort_id",
+    "cohort_name",
+    "cohort_membership",
+    "last_computed",
+    "synced_at",
+)
+ROWS_A_BATCH = 50_000
+
+
+def write_stream_csv(connection: DuckDBPyConnection, path: Path, phase: int) -> int:
+    """Write the records of one phase of `sealed_rows`, a column a field; how many there are.
+
+    UTF-8 with a header, `\\n` at line ends, quoted where needed. A field that a record does not
+    have is an empty cell, which Lytics takes for no value (UNVERIFIED for the hosted service).
+    Fields whose names differ by case alone are columns of their own.
+
+    Args:
+        connection: Open warehouse with `sealed_rows`, whose records are flat JSON objects.
+        path: The file; it is written whole.
+        phase: 1 for removals and ended names, 2 for members.
+    """
+    found = {
+        str(name)
+        for (name,) in connection.execute(
+            "select distinct unnest(json_keys(record)) from sealed_rows where phase = ?", [phase]
+        ).fetchall()
+    }
+    names = [*_FIRST, *sorted(found.difference(_FIRST))]
+    # By position, not by name: DuckDB's columns are told apart without case.
+    columns = ", ".join(f"record ->> {_pointer(name)} as c{i}" for i, name in enumerate(names))
+    reader = connection.execute(
+        f"select {columns} from sealed_rows where phase = ? order by request, request_position",
+        [phase],
+    ).to_arrow_reader(ROWS_A_BATCH)
+    written = 0
+    with writing(path) as file:
+        file.write(_lines([names]))
+        for batch in reader:
+            rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            file.write(_lines(rows))
+            written += batch.num_rows
+    return written
+
+
+def _lines(rows: Iterable[Sequence[str | None]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _pointer(name: str) -> str:
+    """The JSON pointer to a member, as an SQL literal."""
+    path = name.replace("~", "~0").replace("/", "~1").replace("'", "''")
+    return f"'/{path}'"

@@ -1,0 +1,120 @@
+"""MoEngage: names of segments that cannot be told apart, and requests within its bytes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from compiled import CompiledModels
+from relay.plan.requests import Limits, cut_requests, write_bodies
+
+LIMITS = Path(__file__).parents[2] / "seeds" / "vendors" / "request_limits.csv"
+
+
+def _segments(models: CompiledModels, *cohorts: tuple[str, str, str]) -> None:
+    """Name the segments of (destination, id, name) and run the test that stops a build."""
+    connection = duckdb.connect()
+    for schema in ("staging", "cohorts", "fields"):
+        connection.execute(f"create schema {schema}")
+    connection.execute(
+        "create table staging.stg_relay__settings as"
+        " select '[Amplitude][{name}]' as moengage_cohort_name_format"
+    )
+    connection.execute(
+        "create table cohorts.current_syncs (sync_name varchar, destination varchar,"
+        " cohort_id varchar, cohort_name varchar, no_snapshot_reason varchar)"
+    )
+    for number, cohort in enumerate(cohorts):
+        connection.execute(
+            "insert into cohorts.current_syncs values (?, ?, ?, ?, null)", [f"s{number}", *cohort]
+        )
+    models.run(
+        connection, ["fields__segment_names"], given=models.names - {"fields__segment_names"}
+    )
+    connection.execute(models.test("cohorts_have_segment_names_of_their_own")).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("destination", "left", "right"),
+    [
+        ("moengage", "Users: paid", "Users? paid"),
+        ("moengage", ".Trial", "-Trial"),
+        ("moengage", "VIP (7d)", "vip -7D-"),
+        ("clevertap", "Cart Drop off", "cart drop OFF"),
+        ("lytics", "Power Users", "Power Users"),
+    ],
+)
+def test_two_cohorts_of_one_name_stop_the_build_with_both(
+    compiled_models: CompiledModels, destination: str, left: str, right: str
+) -> None:
+    with pytest.raises(duckdb.InvalidInputException) as caught:
+        _segments(compiled_models, (destination, "c1", left), (destination, "c2", right))
+    message = str(caught.value)
+    assert f'"{left}" (cohort c1) and "{right}" (cohort c2)' in message
+    assert "Rename one of them in Amplitude, or give its sync a segment_name" in message
+
+
+@pytest.mark.parametrize(
+    "cohorts",
+    [
+        [("moengage", "c1", "Cart"), ("clevertap", "c2", "Cart")],
+        [("clevertap", "c1", "Cart"), ("clevertap", "c1", "Cart")],
+        [("clevertap", "c1", "Users: paid"), ("clevertap", "c2", "Users? paid")],
+    ],
+)
+def test_names_that_are_told_apart_stop_nothing(
+    compiled_models: CompiledModels, cohorts: list[tuple[str, str, str]]
+) -> None:
+    """Other destinations, two ways to deliver one cohort, names that only MoEngage would change."""
+    _segments(compiled_models, *cohorts)
+
+
+def test_no_request_is_over_the_bytes_that_moengage_takes(
+    compiled_models: CompiledModels, tmp_path: Path
+) -> None:
+    """128 KB of the final body, counted in bytes: names and ids may be wider than letters."""
+    connection = duckdb.connect()
+    for schema in ("staging", "cohorts", "payloads"):
+        connection.execute(f"create schema {schema}")
+    connection.execute(
+        "create table staging.stg_relay__settings as"
+        " select '[Amplitude][{name}]' as moengage_cohort_name_format"
+    )
+    connection.execute(
+        """
+        create table cohorts.membership_changes as
+        select 's' as sync_name, 'moengage' as destination, 'c1' as cohort_id,
+            'Séance: 🎧 "été"' as cohort_name, if(number % 3 = 0, 1, 2) as phase,
+            'change ' || number as change_id, if(number % 3 = 0, 'removed', 'added') as action,
+            'entered' as reason, 'user_id' as key_type,
+            'ü"\\' || repeat('é', number % 90) || number as key_value, key_value as match_key,
+            ['p'] as person_ids, ['a'] as anchors, 'h' as payload_hash, false as is_parked
+        from range(9000) as t (number)
+        """
+    )
+    model = "payloads__moengage_cohort_changes"
+    compiled_models.run(connection, [model], given=compiled_models.names - {model})
+    limits = connection.execute(
+        f"select max_records, max_bytes from '{LIMITS}' where destination = 'moengage'"
+    ).fetchone()
+    assert limits == (None, 128_000)
+    cut_requests(connection, "payloads.moengage_cohort_changes", Limits(*limits))
+    path = tmp_path / "requests.ndjson"
+    write_bodies(connection, path)
+    members: dict[str, list[str]] = {"add_members": [], "remove_members": []}
+    sizes = []
+    for line in path.read_bytes().splitlines():
+        sizes.append(len(line))
+        body: dict[str, Any] = json.loads(line)
+        assert body["partner"] == "Amplitude"
+        assert body["parameters"]["cohort_name"] == "[Amplitude][Séance- 🎧 -été-]"
+        members[body["action"]] += [member["uid"] for member in body["parameters"]["members"]]
+    assert max(sizes) <= 128_000
+    assert len(sizes) > 6
+    expected = connection.execute(
+        "select action, key_value from cohorts.membership_changes order by all"
+    ).fetchall()
+    assert sorted(members["add_members"]) == sorted(k for a, k in expected if a == "added")
+    assert sorted(members["remove_members"]) == sorted(k for a, k in expected if a == "removed")
