@@ -63,6 +63,7 @@ def load_cohorts(
     wanted = _wanted(settings, cohort_ids)
     if not wanted:
         return LoadResult(SOURCE, details={"cohorts": [], "budget": None})
+    landing.sweep(settings.home, SOURCE)
     now = settings.now()
     ledger = RequestLedger(connection, now)
     with AmplitudeApi(settings, policy or policy_for(settings), http.LinkedStop(stop)) as api:
@@ -119,6 +120,7 @@ def load_cohort_file(
             f"--computed-at {computed_at:%Y-%m-%dT%H:%M:%SZ} is in the future; "
             "expected when Amplitude computed the cohort"
         )
+    landing.sweep(settings.home, SOURCE)
     landed = landing.land_file(settings.home, SOURCE, path)
     snapshot = Snapshot(cohort_id, cohort_name, computed_at.astimezone(UTC), app_id, size)
     with transaction(connection):

@@ -74,6 +74,7 @@ def load_events(
     Source:
         Amplitude, Export API.
     """
+    landing.sweep(settings.home, SOURCE)
     now = settings.now()
     name = _checked_project(project or settings.config.amplitude.project)
     lookback = timedelta(hours=settings.config.amplitude.lookback_hours)
@@ -117,6 +118,7 @@ def load_event_files(
     if project is not None:
         _checked_project(project)
     progress = progress or NoProgress()
+    landing.sweep(settings.home, SOURCE)
     files = export_files(paths, takes=is_event_file)
     result = LoadResult(SOURCE)
     progress.expect(len(files))

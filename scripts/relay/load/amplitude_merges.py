@@ -55,6 +55,7 @@ def load_merge_files(
         InputFileError: A path does not exist, or a folder has no file of merges.
     """
     progress = progress or NoProgress()
+    landing.sweep(settings.home, SOURCE)
     files = export_files(paths, takes=is_merge_file)
     result = LoadResult(SOURCE)
     progress.expect(len(files))

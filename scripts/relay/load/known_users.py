@@ -58,6 +58,7 @@ def load_known_users(
         raise ConfigurationError(
             f"--destination {destination}: expected {' or '.join(sorted(DIRECTORIES))}"
         )
+    landing.sweep(settings.home, SOURCE)
     landed = landing.land_file(settings.home, f"{SOURCE}/{destination}", path)
     source = f"{SOURCE}/{destination}"
     newest = connection.execute(

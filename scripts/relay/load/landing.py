@@ -7,6 +7,7 @@ found. Nothing here is changed afterwards.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from relay.faultpoints import reach
 from relay.settings import Home
 
 COPY_BYTES = 1 << 20
+# The name that `durable.writing` gives a file until it is whole: with the number of its process.
+_HALF_WRITTEN = re.compile(r"\..+\.\d+")
 SUM_SUFFIX = ".sha256"
 
 
@@ -112,6 +115,14 @@ def found(home: Home, source_file: str) -> Landed:
             "restore the file, or delete both to fetch it again",
         )
     return Landed(path, source_file, sha256, path.stat().st_size)
+
+
+def sweep(home: Home, source: str) -> None:
+    """Take away what a killed run left half written; nobody else may be landing `source`."""
+    folder = home.landing / source
+    for path in folder.rglob(".*") if folder.is_dir() else ():
+        if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def remove(landed: Landed) -> None:

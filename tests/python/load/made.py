@@ -112,17 +112,22 @@ def shared_warehouse() -> DuckDBPyConnection:
 def empty_warehouse() -> DuckDBPyConnection:
     """The shared tables, empty."""
     connection = shared_warehouse()
-    for name in ("amplitude_events", "rejected_rows", "amplitude_merges", "known_users"):
+    for name in raw_tables(connection):
         connection.execute(f"delete from raw.{name}")
     return connection
 
 
 def tables(connection: DuckDBPyConnection) -> dict[str, list[Any]]:
     """Every row of every raw table, in an order of its own."""
-    names = connection.execute(
-        "select table_name from information_schema.tables where table_schema = 'raw' order by 1"
-    ).fetchall()
     return {
-        name: sorted(connection.execute(f'select * from raw."{name}"').fetchall(), key=repr)
-        for (name,) in names
+        name: sorted(connection.execute(f"select * from raw.{name}").fetchall(), key=repr)
+        for name in raw_tables(connection)
     }
+
+
+def raw_tables(connection: DuckDBPyConnection) -> list[str]:
+    """Names of the raw tables."""
+    found = connection.execute(
+        "select table_name from duckdb_tables() where schema_name = 'raw' order by 1"
+    ).fetchall()
+    return [name for (name,) in found]
