@@ -1,4 +1,4 @@
--- One row per sync, segment and key on which the cohort and its destination differ: the list it is in.
+-- One row per sync, segment and key on which cohort and destination differ: the list it is in.
 with
 
 segments as (
@@ -13,12 +13,14 @@ desired as (
 
     select
         segments.segment_number,
-        keys.key_type,
-        keys.match_key,
+        desired_keys.key_type,
+        desired_keys.match_key,
         true as is_desired
-    from {{ ref('cohorts__desired_keys') }} as keys
+    from {{ ref('cohorts__desired_keys') }} as desired_keys
     inner join segments
-        on keys.sync_name = segments.sync_name and keys.segment = segments.segment
+        on
+            desired_keys.sync_name = segments.sync_name
+            and desired_keys.segment = segments.segment
 
 ),
 
@@ -26,18 +28,18 @@ known as (
 
     select
         segments.segment_number,
-        keys.key_type,
-        keys.match_key,
-        keys.is_confirmed,
-        keys.is_in_doubt,
-        keys.is_in_doubt
+        known_keys.key_type,
+        known_keys.match_key,
+        known_keys.is_confirmed,
+        known_keys.is_in_doubt,
+        known_keys.is_in_doubt
         and segments.on_unknown = 'hold'
-        and not keys.is_resend_decided as is_frozen,
-        keys.is_parked,
-        keys.cohort_name != segments.cohort_name as is_named_otherwise
-    from {{ ref('ledger__confirmed_keys') }} as keys
+        and not known_keys.is_resend_decided as is_frozen,
+        known_keys.is_parked,
+        known_keys.cohort_name != segments.cohort_name as is_named_otherwise
+    from {{ ref('ledger__confirmed_keys') }} as known_keys
     inner join segments
-        on keys.sync_name = segments.sync_name and keys.segment = segments.segment
+        on known_keys.sync_name = segments.sync_name and known_keys.segment = segments.segment
 
 ),
 

@@ -1,4 +1,4 @@
--- One row per change a sync owes its destination: a key to add, to remove, to name anew or to re-assert.
+-- One row per change a sync owes its destination: a key to add, remove, name anew or re-assert.
 with
 
 added as (
@@ -41,23 +41,23 @@ persons as (
 further_persons as (
 
     select
-        keys.sync_name,
-        keys.key_type,
-        keys.match_key,
-        list(keys.person_id order by keys.person_id) as person_ids,
-        list(persons.anchor order by keys.person_id) as anchors
-    from {{ ref('identity__keys') }} as keys
+        members.sync_name,
+        members.key_type,
+        members.match_key,
+        list(members.person_id order by members.person_id) as person_ids,
+        list(persons.anchor order by members.person_id) as anchors
+    from {{ ref('identity__keys') }} as members
     inner join persons
-        on keys.person_id = persons.person_id
-    where keys.status = 'ok' and not keys.is_first_of_key
-    group by keys.sync_name, keys.key_type, keys.match_key
+        on members.person_id = persons.person_id
+    where members.status = 'ok' and not members.is_first_of_key
+    group by members.sync_name, members.key_type, members.match_key
 
 ),
 
 of_members as (
 
     select
-        added.* exclude (person_id),
+        added.* exclude (person_id),  -- noqa: RF02
         list_concat([added.person_id], further_persons.person_ids) as person_ids,
         list_concat([persons.anchor], further_persons.anchors) as anchors
     from added

@@ -1,4 +1,4 @@
--- One row per sync and key that people behind removed keys have now, or that goes on under a new name of the segment.
+-- One row per sync and key that people behind removed keys have now, or that moves to a new name.
 with
 
 removed as (
@@ -46,7 +46,7 @@ renamed as (
 
 select * from moved_to
 union all by name
-select * from renamed
+select renamed.* from renamed
 anti join moved_to
     on
         renamed.sync_name = moved_to.sync_name

@@ -1,4 +1,4 @@
--- One row per sync, segment and key that the ledger tells of: when it was last delivered, in doubt and refused.
+-- One row per sync, segment and key the ledger tells of: last delivered, in doubt and refused when.
 {{
     config(
         materialized='incremental',
@@ -11,74 +11,128 @@
 
 with
 
-lines as (
-
-    select * from {{ ref('stg_ledger__lines') }}
-
-),
-
-all_facts as (
-
-    select * from {{ ref('ledger__key_facts') }}
-
-),
-
-{% if is_incremental() %}
 -- Only what the ledger said since this table was last built. A build never falls between a request
 -- and its answer: whoever sends holds the lock.
-progress as (
+outcomes as (
 
-    select coalesce(max(last_seq), 0) as last_seq from {{ this }}
+    select
+        *,
+        outcomes as told
+    from {{ ref('ledger__request_outcomes') }} as outcomes  -- noqa: AL05
+    {% if is_incremental() %}
+        where last_seq > (
+            select coalesce(max(done.last_seq), 0) from {{ this }} as done
+        )
+    {% endif %}
 
 ),
 
-plans_heard_of as (
+positions as (
 
-    select distinct
-        lines.plan_id,
-        lines.sync_name
-    from lines
-    inner join progress
-        on lines.seq > progress.last_seq
+    select * from outcomes
+    where row_position is not null
+
+),
+
+requests as (
+
+    select * from outcomes
+    where request is not null and row_position is null
+
+),
+
+whole_syncs as (
+
+    select * from outcomes
+    where request is null and row_position is null
+
+),
+
+plan_syncs as (
+
+    select * from {{ ref('stg_ledger__plan_syncs') }}
+    where sync_kind = 'cohort_sync' and has_rows
+
+),
+
+-- Narrowed to the plans heard of before anything is joined: a long history is passed over.
+plan_rows as (
+
+    select plan_rows.* from {{ ref('stg_ledger__plan_rows') }} as plan_rows
+    semi join outcomes
+        on plan_rows.plan_id = outcomes.plan_id and plan_rows.sync_name = outcomes.sync_name
+
+),
+
+told_rows as (
+
+    select
+        plan_rows.*,
+        {{ segment_of('plan_syncs.destination', 'plan_syncs.cohort_id', 'plan_rows.cohort_name') }}
+            as segment,
+        coalesce(positions.told, requests.told, whole_syncs.told) as told
+    from plan_rows
+    inner join plan_syncs
+        on plan_rows.plan_id = plan_syncs.plan_id and plan_rows.sync_name = plan_syncs.sync_name
+    left join positions
+        on
+            plan_rows.plan_id = positions.plan_id
+            and plan_rows.sync_name = positions.sync_name
+            and plan_rows.request = positions.request
+            and plan_rows.row_position = positions.row_position
+    left join requests
+        on
+            plan_rows.plan_id = requests.plan_id
+            and plan_rows.sync_name = requests.sync_name
+            and plan_rows.request = requests.request
+    left join whole_syncs
+        on
+            plan_rows.plan_id = whole_syncs.plan_id
+            and plan_rows.sync_name = whole_syncs.sync_name
 
 ),
 
 new_facts as (
 
-    select all_facts.*
-    from all_facts
-    inner join progress
-        on all_facts.last_seq > progress.last_seq
-    semi join plans_heard_of
-        on
-            all_facts.plan_id = plans_heard_of.plan_id
-            and all_facts.sync_name = plans_heard_of.sync_name
+    select
+        {{ key }},
+        phase,
+        told.delivered_seq,
+        told.doubt_seq,
+        told.rejected_seq,
+        if(told.delivered_seq is null, null, action) as delivered_action,
+        if(told.delivered_seq is null, null, payload_hash) as delivered_payload_hash,
+        told.is_resend_decided,
+        if(told.rejected_seq is null, null, payload_hash) as rejected_payload_hash,
+        told.rejection_code,
+        told.rejection_text,
+        key_value,
+        cohort_name,
+        person_ids,
+        anchors,
+        told.last_seq
+    from told_rows
+    where coalesce(told.delivered_seq, told.doubt_seq, told.rejected_seq) is not null
 
 ),
 
--- What is known of a key is one fact more.
 facts as (
 
     select * from new_facts
-    union all by name
-    select
-        states.* exclude (generation),
-        0 as phase
-    from {{ this }} as states
-    semi join new_facts
-        using ({{ key }})
+    {% if is_incremental() %}
+        -- What is known of a key is one fact more.
+        union all by name
+        select
+            states.* exclude (generation),  -- noqa: RF02
+            0 as phase
+        from {{ this }} as states
+        semi join new_facts
+            using ({{ key }})
+    {% endif %}
 
 ),
 
-{% else %}
-facts as (
-
-    select * from all_facts
-
-),
-
-{% endif %}
-hashed as (
+hashed as not materialized (
 
     select
         *,
@@ -103,14 +157,13 @@ numbered as materialized (
         row_number() over () as fact_number
     from hashed
     semi join repeated
-        on hashed.key_hash = repeated.key_hash
+        using (key_hash)
 
 ),
 
 newest as (
 
     select
-        {{ key }},
         -- In one request removals come first.
         arg_max(fact_number, delivered_seq * 4 + phase) as delivered_number,
         arg_max(fact_number, doubt_seq * 4 + phase) as doubt_number,
@@ -129,24 +182,18 @@ newest as (
 folded as (
 
     select
-        newest.sync_name,
-        newest.segment,
-        newest.key_type,
-        newest.match_key,
-        delivered.delivered_seq,
-        doubtful.doubt_seq,
-        refused.rejected_seq,
-        delivered.delivered_action,
-        delivered.delivered_payload_hash,
-        coalesce(doubtful.is_resend_decided, false) as is_resend_decided,
-        refused.rejected_payload_hash,
-        refused.rejection_code,
-        refused.rejection_text,
-        told.key_value,
-        told.cohort_name,
-        told.person_ids,
-        told.anchors,
-        newest.last_seq
+        told.* exclude (fact_number) replace (  -- noqa: RF02
+            delivered.delivered_seq as delivered_seq,
+            delivered.delivered_action as delivered_action,
+            delivered.delivered_payload_hash as delivered_payload_hash,
+            doubtful.doubt_seq as doubt_seq,
+            coalesce(doubtful.is_resend_decided, false) as is_resend_decided,
+            refused.rejected_seq as rejected_seq,
+            refused.rejected_payload_hash as rejected_payload_hash,
+            refused.rejection_code as rejection_code,
+            refused.rejection_text as rejection_text,
+            newest.last_seq as last_seq
+        )
     from newest
     inner join numbered as told
         on newest.told_number = told.fact_number
@@ -161,12 +208,17 @@ folded as (
 
 states as (
 
-    select hashed.* exclude (phase, plan_id, key_hash)
-    from hashed
+    select hashed.* from hashed
     anti join repeated
-        on hashed.key_hash = repeated.key_hash
+        using (key_hash)
     union all by name
     select * from folded
+
+),
+
+generation as (
+
+    select generation from {{ source('raw', 'ledger_generation') }}
 
 )
 
@@ -198,4 +250,4 @@ select
     states.last_seq,
     generation.generation
 from states
-cross join {{ source('raw', 'ledger_generation') }} as generation
+cross join generation

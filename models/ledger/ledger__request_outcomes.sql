@@ -1,4 +1,5 @@
--- One row per request of a plan that the ledger knows and position it names (null: all others): what came of it.
+-- One row per request of a plan and position its lines name (null: all others): what came of it.
+-- Where `request` is null it holds for all requests of the sync that have no row of their own.
 with
 
 told as (
@@ -29,29 +30,46 @@ summed as (
         min(written_at) filter (where outcome = 'rejected') as rejected_at
     from told
     group by plan_id, sync_name, request, row_position
+),
+
+whole_syncs as (
+
+    select * from summed
+    where request is null
 
 )
 
 select
     -- keys
-    plan_id,
-    sync_name,
-    request,
-    row_position,
+    summed.plan_id,
+    summed.sync_name,
+    summed.request,
+    summed.row_position,
 
     -- attributes
-    outcome,
-    rejection_code,
-    rejection_text,
+    summed.outcome,
+    summed.rejection_code,
+    summed.rejection_text,
 
     -- order: what a person decides of a lost answer holds from when that was lost
-    last_seq,
-    if(settled_by = 'resolved', coalesce(doubt_seq, settled_seq), settled_seq) as delivered_seq,
-    rejected_seq,
-    doubt_seq,
-    coalesce(resend_seq > doubt_seq, false) as is_resend_decided,
+    summed.last_seq,
+    if(
+        summed.settled_by = 'resolved',
+        coalesce(summed.doubt_seq, summed.settled_seq),
+        summed.settled_seq
+    ) as delivered_seq,
+    summed.rejected_seq,
+    summed.doubt_seq,
+    coalesce(summed.resend_seq > summed.doubt_seq, false) as is_resend_decided,
 
     -- times
-    attempted_at,
-    coalesce(delivered_at, rejected_at) as settled_at
+    summed.attempted_at,
+    coalesce(summed.delivered_at, summed.rejected_at) as settled_at
 from summed
+-- A later line that speaks for the whole sync speaks for its requests too.
+anti join whole_syncs
+    on
+        summed.plan_id = whole_syncs.plan_id
+        and summed.sync_name = whole_syncs.sync_name
+        and summed.request is not null
+        and summed.last_seq < whole_syncs.last_seq

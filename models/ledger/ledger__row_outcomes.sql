@@ -33,43 +33,31 @@ approvals as (
 
 outcomes as (
 
-    select * from {{ ref('ledger__request_outcomes') }}
+    select
+        *,
+        outcomes as told
+    from {{ ref('ledger__request_outcomes') }} as outcomes  -- noqa: AL05
 
 ),
 
-of_whole_syncs as (
+positions as (
 
-    select
-        plan_id,
-        sync_name,
-        outcomes as told
-    from outcomes
-    where request is null and row_position is null
+    select * from outcomes
+    where row_position is not null
 
 ),
 
-of_requests as (
+requests as (
 
-    select
-        plan_id,
-        sync_name,
-        request,
-        outcomes as told
-    from outcomes
+    select * from outcomes
     where request is not null and row_position is null
 
 ),
 
-of_positions as (
+whole_syncs as (
 
-    select
-        plan_id,
-        sync_name,
-        request,
-        row_position,
-        outcomes as told
-    from outcomes
-    where request is not null and row_position is not null
+    select * from outcomes
+    where request is null and row_position is null
 
 ),
 
@@ -84,31 +72,27 @@ joined as (
         plan_syncs.is_latest_of_sync,
         plan_syncs.state = 'held' and approvals.plan_id is null as is_held,
         plan_syncs.created_at,
-        if(
-            of_whole_syncs.told.last_seq > coalesce(of_requests.told.last_seq, 0),
-            of_whole_syncs.told,
-            coalesce(of_positions.told, of_requests.told)
-        ) as told
+        coalesce(positions.told, requests.told, whole_syncs.told) as told
     from plan_rows
     inner join plan_syncs
         on plan_rows.plan_id = plan_syncs.plan_id and plan_rows.sync_name = plan_syncs.sync_name
     left join approvals
         on plan_rows.plan_id = approvals.plan_id and plan_rows.sync_name = approvals.sync_name
-    left join of_whole_syncs
+    left join positions
         on
-            plan_rows.plan_id = of_whole_syncs.plan_id
-            and plan_rows.sync_name = of_whole_syncs.sync_name
-    left join of_requests
+            plan_rows.plan_id = positions.plan_id
+            and plan_rows.sync_name = positions.sync_name
+            and plan_rows.request = positions.request
+            and plan_rows.row_position = positions.row_position
+    left join requests
         on
-            plan_rows.plan_id = of_requests.plan_id
-            and plan_rows.sync_name = of_requests.sync_name
-            and plan_rows.request = of_requests.request
-    left join of_positions
+            plan_rows.plan_id = requests.plan_id
+            and plan_rows.sync_name = requests.sync_name
+            and plan_rows.request = requests.request
+    left join whole_syncs
         on
-            plan_rows.plan_id = of_positions.plan_id
-            and plan_rows.sync_name = of_positions.sync_name
-            and plan_rows.request = of_positions.request
-            and plan_rows.row_position = of_positions.row_position
+            plan_rows.plan_id = whole_syncs.plan_id
+            and plan_rows.sync_name = whole_syncs.sync_name
 
 )
 
@@ -138,7 +122,7 @@ select
 
     -- what came of it
     case
-        when told.outcome in ('delivered', 'rejected', 'unknown') then told.outcome
+        when told.outcome != 'pending' then told.outcome
         when not is_latest_of_sync then 'superseded'
         when is_held then 'held'
         else 'pending'

@@ -1,4 +1,4 @@
--- One row per line of a plan's request and position that any line of it names (null: all others): what it tells.
+-- One row per line of a request and position named by any of its lines (null: all others).
 -- A line of `request` null, confirmed by hand or adopted, speaks for the whole sync.
 with
 
@@ -22,7 +22,7 @@ lines as (
         or coalesce(decision = 'resend', false) as is_to_be_sent,
         list_filter(
             rejected, lambda one: struct_extract(one, 'position') is null  -- noqa: RF02
-        )[1] as whole_rejection
+        )[1] as whole_refusal
     from {{ ref('stg_ledger__lines') }}
     where
         plan_id is not null
@@ -34,7 +34,7 @@ refused as (
 
     select
         seq,
-        unnest(rejected) as one
+        unnest(rejected) as refusal
     from lines
 
 ),
@@ -43,12 +43,12 @@ named as (
 
     select
         seq,
-        one.position as row_position,
+        refusal.position as row_position,
         'refused' as mark,
-        one.code,
-        one.text
+        refusal.code,
+        refusal.text as words
     from refused
-    where one.position is not null
+    where refusal.position is not null
     union all by name
     select
         seq,
@@ -73,7 +73,7 @@ marks as (
         bool_or(mark = 'listed') as is_listed,
         bool_or(mark = 'pending') as is_pending,
         min(code) as code,
-        min(text) as text
+        min(words) as words
     from named
     group by seq, row_position
 
@@ -111,13 +111,13 @@ select
     lines.kind,
     lines.decision,
     lines.is_answered,
-    -- What a line refuses is refused, what it lists is open, the rest is delivered; one that settles
-    -- nothing and lists nothing speaks of all rows.
+    -- What a line refuses is refused, what it lists is open, the rest is delivered; one that
+    -- settles nothing and lists nothing speaks of all rows (scripts/relay/apply/state.py).
     case
         when
             marks.is_refused
             or lines.outcome = 'rejected'
-            or lines.whole_rejection is not null
+            or lines.whole_refusal is not null
             then 'rejected'
         when
             not coalesce(marks.is_listed, false)
@@ -126,8 +126,8 @@ select
         when lines.is_to_be_sent or marks.is_pending then 'pending'
         else 'unknown'
     end as outcome,
-    coalesce(marks.code, lines.whole_rejection.code) as rejection_code,
-    coalesce(marks.text, lines.whole_rejection.text) as rejection_text,
+    coalesce(marks.code, struct_extract(lines.whole_refusal, 'code')) as rejection_code,
+    coalesce(marks.words, struct_extract(lines.whole_refusal, 'text')) as rejection_text,
 
     -- times
     lines.written_at
