@@ -28,7 +28,9 @@ select
     known.person_ids,
     known.anchors,
     known.is_parked,
-    known.rejected_payload_hash
+    known.rejected_payload_hash,
+    known.rejection_code,
+    known.rejection_text
 from compared
 inner join known
     on
