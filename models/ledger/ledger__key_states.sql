@@ -1,18 +1,218 @@
--- One row per sync, segment, key and facet: when the key was last delivered, in doubt or refused.
+-- One row per sync, segment and key the ledger tells of: last delivered, in doubt and refused when.
 {{
     config(
         materialized='incremental',
-        unique_key=['sync_name', 'segment', 'key_type', 'match_key', 'facet'],
+        incremental_strategy='delete+insert',
+        unique_key=['sync_name', 'segment', 'key_type', 'match_key'],
         pre_hook="{{ forget_other_generations(this) }}"
     )
 }}
+{% set key = ['sync_name', 'segment', 'key_type', 'match_key'] | join(', ') -%}
 
 with
 
-row_outcomes as (
+-- Only what the ledger said since this table was last built. A build never falls between a request
+-- and its answer: whoever sends holds the lock.
+outcomes as (
 
-    select * from {{ ref('ledger__row_outcomes') }}
-    where sync_kind = 'cohort_sync'
+    select
+        *,
+        outcomes as told
+    from {{ ref('ledger__request_outcomes') }} as outcomes  -- noqa: AL05
+    {% if is_incremental() %}
+        where last_seq > (
+            select coalesce(max(done.last_seq), 0) from {{ this }} as done
+        )
+    {% endif %}
+
+),
+
+positions as (
+
+    select * from outcomes
+    where row_position is not null
+
+),
+
+requests as (
+
+    select * from outcomes
+    where request is not null and row_position is null
+
+),
+
+whole_syncs as (
+
+    select * from outcomes
+    where request is null and row_position is null
+
+),
+
+plan_syncs as (
+
+    select * from {{ ref('stg_ledger__plan_syncs') }}
+    where sync_kind = 'cohort_sync' and has_rows
+
+),
+
+-- Narrowed to the plans heard of before anything is joined: a long history is passed over.
+plan_rows as (
+
+    select plan_rows.* from {{ ref('stg_ledger__plan_rows') }} as plan_rows
+    semi join outcomes
+        on plan_rows.plan_id = outcomes.plan_id and plan_rows.sync_name = outcomes.sync_name
+
+),
+
+told_rows as (
+
+    select
+        plan_rows.*,
+        {{ segment_of('plan_syncs.destination', 'plan_syncs.cohort_id', 'plan_rows.cohort_name') }}
+            as segment,
+        coalesce(positions.told, requests.told, whole_syncs.told) as told
+    from plan_rows
+    inner join plan_syncs
+        on plan_rows.plan_id = plan_syncs.plan_id and plan_rows.sync_name = plan_syncs.sync_name
+    left join positions
+        on
+            plan_rows.plan_id = positions.plan_id
+            and plan_rows.sync_name = positions.sync_name
+            and plan_rows.request = positions.request
+            and plan_rows.row_position = positions.row_position
+    left join requests
+        on
+            plan_rows.plan_id = requests.plan_id
+            and plan_rows.sync_name = requests.sync_name
+            and plan_rows.request = requests.request
+    left join whole_syncs
+        on
+            plan_rows.plan_id = whole_syncs.plan_id
+            and plan_rows.sync_name = whole_syncs.sync_name
+
+),
+
+new_facts as (
+
+    select
+        {{ key }},
+        phase,
+        told.delivered_seq,
+        told.doubt_seq,
+        told.rejected_seq,
+        if(told.delivered_seq is null, null, action) as delivered_action,
+        if(told.delivered_seq is null, null, payload_hash) as delivered_payload_hash,
+        told.is_resend_decided,
+        if(told.rejected_seq is null, null, payload_hash) as rejected_payload_hash,
+        told.rejection_code,
+        told.rejection_text,
+        key_value,
+        cohort_name,
+        person_ids,
+        anchors,
+        told.last_seq
+    from told_rows
+    where coalesce(told.delivered_seq, told.doubt_seq, told.rejected_seq) is not null
+
+),
+
+facts as (
+
+    select * from new_facts
+    {% if is_incremental() %}
+        -- What is known of a key is one fact more.
+        union all by name
+        select
+            states.* exclude (generation),  -- noqa: RF02
+            0 as phase
+        from {{ this }} as states
+        semi join new_facts
+            using ({{ key }})
+    {% endif %}
+
+),
+
+hashed as not materialized (
+
+    select
+        *,
+        hash({{ key }}) as key_hash
+    from facts
+
+),
+
+-- Nearly every key has one fact, which is its state; only the others need an order.
+repeated as (
+
+    select key_hash from hashed
+    group by key_hash
+    having count(*) > 1
+
+),
+
+numbered as materialized (
+
+    select
+        hashed.*,
+        row_number() over () as fact_number
+    from hashed
+    semi join repeated
+        using (key_hash)
+
+),
+
+newest as (
+
+    select
+        -- In one request removals come first.
+        arg_max(fact_number, delivered_seq * 4 + phase) as delivered_number,
+        arg_max(fact_number, doubt_seq * 4 + phase) as doubt_number,
+        arg_max(fact_number, rejected_seq * 4 + phase) as rejected_number,
+        -- A refusal says nothing of what the destination has; the later of the others does.
+        coalesce(
+            arg_max(fact_number, greatest(delivered_seq, doubt_seq) * 4 + phase),
+            arg_max(fact_number, rejected_seq * 4 + phase)
+        ) as told_number,
+        max(last_seq) as last_seq
+    from numbered
+    group by {{ key }}
+
+),
+
+folded as (
+
+    select
+        told.* exclude (fact_number) replace (  -- noqa: RF02
+            delivered.delivered_seq as delivered_seq,
+            delivered.delivered_action as delivered_action,
+            delivered.delivered_payload_hash as delivered_payload_hash,
+            doubtful.doubt_seq as doubt_seq,
+            coalesce(doubtful.is_resend_decided, false) as is_resend_decided,
+            refused.rejected_seq as rejected_seq,
+            refused.rejected_payload_hash as rejected_payload_hash,
+            refused.rejection_code as rejection_code,
+            refused.rejection_text as rejection_text,
+            newest.last_seq as last_seq
+        )
+    from newest
+    inner join numbered as told
+        on newest.told_number = told.fact_number
+    left join numbered as delivered
+        on newest.delivered_number = delivered.fact_number
+    left join numbered as doubtful
+        on newest.doubt_number = doubtful.fact_number
+    left join numbered as refused
+        on newest.rejected_number = refused.fact_number
+
+),
+
+states as (
+
+    select hashed.* from hashed
+    anti join repeated
+        using (key_hash)
+    union all by name
+    select * from folded
 
 ),
 
@@ -20,75 +220,34 @@ generation as (
 
     select generation from {{ source('raw', 'ledger_generation') }}
 
-),
-
-touched as (
-
-    select
-        *,
-        {{ segment_of('destination', 'cohort_id', 'cohort_name') }} as segment
-    from row_outcomes
-
-),
-
-facets as (
-
-    select
-        *,
-        outcome as facet,
-        settled_seq as seq
-    from touched
-    where outcome in ('delivered', 'rejected')
-    union all
-    select
-        *,
-        'doubt' as facet,
-        doubt_seq as seq
-    from touched
-    where doubt_seq is not null
-
-),
-
--- Only what the ledger said since this table was last built; an older row of the same key and facet
--- has a smaller seq, so the newest one always replaces it.
-new_facets as (
-
-    select * from facets
-    {% if is_incremental() %}
-        where last_seq > (
-            select coalesce(max(done.last_seq), 0) from {{ this }} as done
-        )
-    {% endif %}
-
 )
 
 select
     -- keys
-    new_facets.sync_name,
-    new_facets.segment,
-    new_facets.key_type,
-    new_facets.match_key,
-    new_facets.facet,
-    new_facets.seq,
+    states.sync_name,
+    states.segment,
+    states.key_type,
+    states.match_key,
 
-    -- the row that says so
-    new_facets.action,
-    new_facets.key_value,
-    new_facets.cohort_name,
-    new_facets.payload_hash,
-    new_facets.person_ids,
-    new_facets.anchors,
-    new_facets.rejection_code,
-    new_facets.rejection_text,
+    -- order
+    states.delivered_seq,
+    states.doubt_seq,
+    states.rejected_seq,
+
+    -- what the destination has, may have or refused
+    states.delivered_action,
+    states.delivered_payload_hash,
+    states.is_resend_decided,
+    states.rejected_payload_hash,
+    states.rejection_code,
+    states.rejection_text,
+    states.key_value,
+    states.cohort_name,
+    states.person_ids,
+    states.anchors,
 
     -- lineage
-    new_facets.last_seq,
+    states.last_seq,
     generation.generation
-from new_facets
+from states
 cross join generation
-qualify row_number() over (
-    partition by
-        new_facets.sync_name, new_facets.segment, new_facets.key_type, new_facets.match_key,
-        new_facets.facet
-    order by new_facets.seq desc, new_facets.row_position desc
-) = 1

@@ -21,9 +21,43 @@ plan_syncs as (
 
 ),
 
+approvals as (
+
+    select distinct
+        plan_id,
+        sync_name
+    from {{ ref('stg_ledger__lines') }}
+    where kind = 'approved'
+
+),
+
+outcomes as (
+
+    select
+        *,
+        outcomes as told
+    from {{ ref('ledger__request_outcomes') }} as outcomes  -- noqa: AL05
+
+),
+
+positions as (
+
+    select * from outcomes
+    where row_position is not null
+
+),
+
 requests as (
 
-    select * from {{ ref('ledger__request_outcomes') }}
+    select * from outcomes
+    where request is not null and row_position is null
+
+),
+
+whole_syncs as (
+
+    select * from outcomes
+    where request is null and row_position is null
 
 ),
 
@@ -35,73 +69,30 @@ joined as (
         plan_syncs.delivery,
         plan_syncs.cohort_id,
         plan_syncs.sync_kind,
-        plan_syncs.state as sync_state,
         plan_syncs.is_latest_of_sync,
+        plan_syncs.state = 'held' and approvals.plan_id is null as is_held,
         plan_syncs.created_at,
-        requests.last_seq,
-        requests.last_line,
-        requests.first_settled,
-        requests.doubts,
-        requests.attempted_at,
-        -- A refusal without a position is of the whole request.
-        list_filter(
-            requests.last_line.rejected,  -- noqa: RF01
-            lambda one: coalesce(
-                struct_extract(one, 'position'), plan_rows.row_position  -- noqa: RF02
-            ) = plan_rows.row_position
-        )[1] as rejection
+        coalesce(positions.told, requests.told, whole_syncs.told) as told
     from plan_rows
     inner join plan_syncs
         on plan_rows.plan_id = plan_syncs.plan_id and plan_rows.sync_name = plan_syncs.sync_name
+    left join approvals
+        on plan_rows.plan_id = approvals.plan_id and plan_rows.sync_name = approvals.sync_name
+    left join positions
+        on
+            plan_rows.plan_id = positions.plan_id
+            and plan_rows.sync_name = positions.sync_name
+            and plan_rows.request = positions.request
+            and plan_rows.row_position = positions.row_position
     left join requests
         on
             plan_rows.plan_id = requests.plan_id
             and plan_rows.sync_name = requests.sync_name
             and plan_rows.request = requests.request
-
-),
-
--- The last line of a request tells everything about its rows.
-told as (
-
-    select
-        *,
-        last_seq is not null and (last_line.refuses_all or rejection is not null) as is_rejected,
-        coalesce(
-            list_contains(last_line.listed, row_position)
-            or (last_line.listed = [] and not last_line.is_settling),
-            true
-        ) as is_open,
-        coalesce(
-            last_line.is_pending or list_contains(last_line.pending, row_position), true
-        ) as is_pending,
-        list_max(list_transform(
-            list_filter(
-                doubts,
-                lambda doubt: struct_extract(doubt, 'listed') = []  -- noqa: RF02
-                or list_contains(struct_extract(doubt, 'listed'), row_position)  -- noqa: RF02
-            ),
-            lambda doubt: struct_extract(doubt, 'seq')  -- noqa: RF02
-        )) as last_doubt_seq
-    from joined
-
-),
-
-judged as (
-
-    select
-        *,
-        case
-            when is_rejected then 'rejected'
-            when not is_open then 'delivered'
-            when not is_pending then 'unknown'
-            when not is_latest_of_sync then 'superseded'
-            when sync_state = 'held' and last_seq is null then 'held'
-            else 'pending'
-        end as outcome,
-        -- Delivered with the first answer that settled it, whatever became of its neighbours later.
-        coalesce(list_contains(first_settled.listed, row_position), true) as settled_later
-    from told
+    left join whole_syncs
+        on
+            plan_rows.plan_id = whole_syncs.plan_id
+            and plan_rows.sync_name = whole_syncs.sync_name
 
 )
 
@@ -130,22 +121,24 @@ select
     anchors,
 
     -- what came of it
-    outcome,
-    rejection.code as rejection_code,
-    rejection.text as rejection_text,
-    last_seq,
     case
-        when outcome in ('delivered', 'rejected')
-            then if(settled_later, last_seq, first_settled.seq)
-    end as settled_seq,
-    -- Whether the row may be stored without our knowing: a later refusal does not answer that.
-    if(outcome = 'delivered', null, last_doubt_seq) as doubt_seq,
+        when told.outcome != 'pending' then told.outcome
+        when not is_latest_of_sync then 'superseded'
+        when is_held then 'held'
+        else 'pending'
+    end as outcome,
+    told.rejection_code,
+    told.rejection_text,
+
+    -- order
+    told.last_seq,
+    told.delivered_seq,
+    told.rejected_seq,
+    told.doubt_seq,
+    coalesce(told.is_resend_decided, false) as is_resend_decided,
 
     -- times
     created_at as planned_at,
-    attempted_at,
-    case
-        when outcome in ('delivered', 'rejected')
-            then if(settled_later, last_line.written_at, first_settled.written_at)
-    end as settled_at
-from judged
+    told.attempted_at,
+    told.settled_at
+from joined

@@ -67,23 +67,41 @@ last_sent as (
 
 ),
 
-whole_ledger as (
+-- Sent or adopted although a ledger was known to be lost: what that told is given up.
+amended as (
 
-    select coalesce(max(seq), 0) as last_seq from lines
+    select
+        lines.sync_name,
+        max(plan_syncs.created_at) as amended_at
+    from lines
+    inner join plan_syncs
+        on lines.plan_id = plan_syncs.plan_id and lines.sync_name = plan_syncs.sync_name
+    where
+        lines.kind = 'adopted'
+        or (
+            lines.kind in ('sending', 'confirmed')
+            and starts_with(plan_syncs.reason, 'ledger_missing')
+        )
+    group by lines.sync_name
 
 ),
 
--- A plan whose ledger file is gone tells nothing of what it delivered, unless a later one was sent.
+-- Without its ledger file a plan tells nothing of what it delivered; and a plan made from a later
+-- line than there is now knew lines that are gone.
 missing as (
 
     select distinct plan_syncs.sync_name
     from plan_syncs
-    cross join whole_ledger
-    left join last_sent
-        on plan_syncs.sync_name = last_sent.sync_name
+    left join last_lines
+        on plan_syncs.sync_name = last_lines.sync_name
+    left join amended
+        on plan_syncs.sync_name = amended.sync_name
     where
-        (not plan_syncs.has_ledger or plan_syncs.ledger_seq > whole_ledger.last_seq)
-        and plan_syncs.created_at > coalesce(last_sent.created_at, timestamp '-infinity')
+        (
+            (plan_syncs.has_rows and not plan_syncs.has_ledger)
+            or plan_syncs.ledger_seq > coalesce(last_lines.ledger_seq, 0)
+        )
+        and plan_syncs.created_at > coalesce(amended.amended_at, timestamp '-infinity')
 
 )
 

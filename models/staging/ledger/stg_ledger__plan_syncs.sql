@@ -37,6 +37,9 @@ renamed as (
         source.has_rows,
         source.added as added_count,
         source.removed as removed_count,
+        source.reasserted as reasserted_count,
+        source.refreshed as refreshed_count,
+        source.renamed as renamed_count,
 
         -- times
         plans.created_at

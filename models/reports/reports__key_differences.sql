@@ -1,0 +1,62 @@
+-- One row per key that is wanted and not confirmed, or confirmed and not wanted: why.
+{{ config(materialized='view') }}
+
+with
+
+compared as (
+
+    select * from {{ ref('cohorts__compared_keys') }}
+    where is_desired != is_confirmed
+
+),
+
+changes as (
+
+    select * from {{ ref('cohorts__membership_changes') }}
+    where action in ('added', 'removed')
+
+),
+
+known as (
+
+    select * from {{ ref('cohorts__known_keys') }}
+
+)
+
+select
+    -- keys
+    compared.sync_name,
+    compared.segment,
+    compared.key_type,
+    compared.match_key,
+
+    -- the difference
+    if(compared.is_desired, -1, 1) as difference,
+    case
+        when compared.list_name = 'frozen' then 'in_doubt'
+        when changes.is_parked then 'refused'
+        when compared.is_desired then 'to_add'
+        else 'to_remove'
+    end as kind,
+    case
+        when compared.list_name = 'frozen' then 'no_answer'
+        when changes.is_parked
+            then coalesce(
+                nullif(concat_ws(': ', known.rejection_code, known.rejection_text), ''), 'no_reason'
+            )
+        -- In a build for an undo the difference itself is not planned.
+        else coalesce(changes.reason, 'not_planned')
+    end as reason
+from compared
+left join changes
+    on
+        compared.sync_name = changes.sync_name
+        and compared.segment = changes.segment
+        and compared.key_type = changes.key_type
+        and compared.match_key = changes.match_key
+left join known
+    on
+        compared.sync_name = known.sync_name
+        and compared.segment = known.segment
+        and compared.key_type = known.key_type
+        and compared.match_key = known.match_key
