@@ -1,15 +1,15 @@
--- One row per change a sync owes its destination: a key to add, to remove or to re-assert.
+-- One row per change a sync owes its destination: a key to add, to remove, to name anew or to re-assert.
 with
 
-compared as (
+added as (
 
-    select * from {{ ref('cohorts__compared_keys') }}
+    select * from {{ ref('cohorts__added_keys') }}
 
 ),
 
-replaced as (
+removed as (
 
-    select * from {{ ref('cohorts__replaced_keys') }}
+    select * from {{ ref('cohorts__removed_keys') }}
 
 ),
 
@@ -31,119 +31,69 @@ settings as (
 
 ),
 
--- From each key that goes to each key the people behind it have now.
-moves as (
+persons as (
 
-    select
-        sync_name,
-        { 'key_type': key_type, 'match_key': match_key } as old_key,
-        unnest(replaced_by) as new_key
-    from replaced
-    where reason = 'rekeyed'
+    select * from {{ ref('identity__persons') }}
 
 ),
 
-moved_to as (
+-- Nearly every key has one person; of the others these are the further ones.
+further_persons as (
 
     select
-        sync_name,
-        new_key.key_type,
-        new_key.match_key,
-        list(old_key order by old_key) as after
-    from moves
-    group by sync_name, new_key.key_type, new_key.match_key
+        keys.sync_name,
+        keys.key_type,
+        keys.match_key,
+        list(keys.person_id order by keys.person_id) as person_ids,
+        list(persons.anchor order by keys.person_id) as anchors
+    from {{ ref('identity__keys') }} as keys
+    inner join persons
+        on keys.person_id = persons.person_id
+    where keys.status = 'ok' and not keys.is_first_of_key
+    group by keys.sync_name, keys.key_type, keys.match_key
 
 ),
 
-renamed as (
+of_members as (
 
     select
-        sync_name,
-        key_type,
-        match_key
-    from replaced
-    where reason = 'renamed'
-
-),
-
-changes as (
-
-    select
-        compared.*,
-        -- The destination may hold both keys as one user: the removal would take the member out.
-        case
-            when compared.list_name in ('added', 'removed') then compared.list_name
-            when compared.list_name = 'unchanged' and moved_to.match_key is not null
-                then 'reasserted'
-        end as action,
-        case
-            when compared.list_name = 'removed' then replaced.reason
-            when compared.is_in_doubt then 'resend'
-            when moved_to.match_key is not null then 'rekeyed'
-            when renamed.match_key is not null then 'renamed'
-            else 'entered'
-        end as reason,
-        replaced.replaced_by,
-        if(compared.list_name = 'removed', null, moved_to.after) as after
-    from compared
-    left join replaced
+        added.* exclude (person_id),
+        list_concat([added.person_id], further_persons.person_ids) as person_ids,
+        list_concat([persons.anchor], further_persons.anchors) as anchors
+    from added
+    inner join persons
+        on added.person_id = persons.person_id
+    left join further_persons
         on
-            compared.sync_name = replaced.sync_name
-            and compared.segment = replaced.segment
-            and compared.key_type = replaced.key_type
-            and compared.match_key = replaced.match_key
-    left join moved_to
-        on
-            compared.sync_name = moved_to.sync_name
-            and compared.key_type = moved_to.key_type
-            and compared.match_key = moved_to.match_key
-    left join renamed
-        on
-            compared.sync_name = renamed.sync_name
-            and compared.key_type = renamed.key_type
-            and compared.match_key = renamed.match_key
+            added.sync_name = further_persons.sync_name
+            and added.key_type = further_persons.key_type
+            and added.match_key = further_persons.match_key
 
 ),
 
-described as (
+differing as (
 
     select
-        -- keys
-        changes.sync_name,
-        syncs.destination,
-        syncs.delivery,
-        syncs.cohort_id,
-        changes.segment,
-        changes.key_type,
-        changes.match_key,
-
-        -- the change
-        if(changes.action = 'removed', 1, 2) as phase,
-        changes.action,
-        changes.reason,
-        if(changes.action = 'removed', changes.known_key_value, changes.key_value) as key_value,
-        if(changes.action = 'removed', changes.known_cohort_name, syncs.cohort_name)
-            as cohort_name,
-        changes.replaced_by,
-        changes.after,
-        changes.person_ids,
-        if(changes.action = 'removed', changes.known_anchors, changes.anchors) as anchors,
-        changes.is_parked,
-        changes.rejected_payload_hash
-    from changes
-    inner join syncs
-        on changes.sync_name = syncs.sync_name
-    where
-        changes.action in ('added', 'removed')
-        or (changes.action = 'reasserted' and syncs.reasserts)
+        *,
+        1 as phase,
+        'removed' as action
+    from removed
+    union all by name
+    select * from of_members
 
 ),
 
 -- A run that undoes a plan sends its inverse, and nothing of the difference.
 owed as (
 
-    select described.*
-    from described
+    select
+        differing.*,
+        syncs.destination,
+        syncs.delivery,
+        syncs.cohort_id
+    from differing
+    inner join syncs
+        on differing.sync_name = syncs.sync_name
     inner join settings
         on settings.undoes is null
     union all by name
@@ -155,7 +105,8 @@ hashed as (
 
     select
         *,
-        {{ hash_of(['sync_name', 'segment', 'action', 'key_type', 'match_key']) }} as change_id,
+        {{ hash_of(['sync_name', 'segment', 'phase', 'action', 'key_type', 'match_key']) }}
+            as change_id,
         -- What would be sent, but for its time: a rejected row stays parked until this moves.
         {{ hash_of(['phase', 'key_type', 'key_value', 'cohort_name', 'delivery']) }}
             as payload_hash

@@ -7,14 +7,23 @@ syncs as (
 
 ),
 
+segments as (
+
+    select
+        sync_name,
+        max(keys_count) as keys_count,
+        sum(confirmed_count) as confirmed_count,
+        sum(in_doubt_count) as in_doubt_count
+    from {{ ref('cohorts__segments') }}
+    group by sync_name
+
+),
+
 compared as (
 
     select
         sync_name,
-        count(*) filter (where is_desired) as keys_count,
-        count(*) filter (where is_confirmed) as confirmed_count,
-        count(*) filter (where list_name = 'unchanged') as unchanged_count,
-        count(*) filter (where is_in_doubt) as in_doubt_count
+        count(*) filter (where is_desired and list_name != 'renamed') as unsettled_count
     from {{ ref('cohorts__compared_keys') }}
     group by sync_name
 
@@ -27,6 +36,7 @@ changes as (
         count(*) filter (where action = 'added' and not is_parked) as added_count,
         count(*) filter (where action = 'removed' and not is_parked) as removed_count,
         count(*) filter (where action = 'reasserted' and not is_parked) as reasserted_count,
+        count(*) filter (where action = 'renamed' and not is_parked) as renamed_count,
         count(*) filter (where is_parked) as parked_count
     from {{ ref('cohorts__membership_changes') }}
     group by sync_name
@@ -52,17 +62,20 @@ counted as (
         coalesce(members.members_count, 0) as members_count,
         coalesce(members.suppressed_count, 0) as suppressed_count,
         coalesce(members.unaddressable_count, 0) as unaddressable_count,
-        coalesce(compared.keys_count, 0) as keys_count,
-        coalesce(compared.confirmed_count, 0) as confirmed_count,
-        coalesce(compared.unchanged_count, 0) as unchanged_count,
-        coalesce(compared.in_doubt_count, 0) as in_doubt_count,
+        coalesce(segments.keys_count, 0) as keys_count,
+        cast(coalesce(segments.confirmed_count, 0) as bigint) as confirmed_count,
+        coalesce(segments.keys_count, 0) - coalesce(compared.unsettled_count, 0) as unchanged_count,
+        cast(coalesce(segments.in_doubt_count, 0) as bigint) as in_doubt_count,
         coalesce(changes.added_count, 0) as added_count,
         coalesce(changes.removed_count, 0) as removed_count,
         coalesce(changes.reasserted_count, 0) as reasserted_count,
+        coalesce(changes.renamed_count, 0) as renamed_count,
         coalesce(changes.parked_count, 0) as parked_count
     from syncs
     left join members
         on syncs.sync_name = members.sync_name
+    left join segments
+        on syncs.sync_name = segments.sync_name
     left join compared
         on syncs.sync_name = compared.sync_name
     left join changes

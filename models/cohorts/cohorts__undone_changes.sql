@@ -25,25 +25,12 @@ known as (
 
 ),
 
-persons as (
-
-    select * from {{ ref('identity__persons') }}
-    where is_suppressed
-
-),
-
-person_ids as (
-
-    select * from {{ ref('identity__person_ids') }}
-
-),
-
-suppressed_identifiers as (
+suppressed as (
 
     select person_ids.identifier
-    from person_ids
-    inner join persons
-        on person_ids.person_id = persons.person_id
+    from {{ ref('identity__person_ids') }} as person_ids
+    semi join {{ ref('identity__persons') }} as persons
+        on person_ids.person_id = persons.person_id and persons.is_suppressed
 
 ),
 
@@ -63,12 +50,29 @@ delivered as (
 
 ),
 
+anchors as (
+
+    select
+        change_id,
+        unnest(anchors) as anchor
+    from delivered
+    where action = 'removed'
+
+),
+
+of_suppressed as (
+
+    select distinct anchors.change_id
+    from anchors
+    semi join suppressed
+        on anchors.anchor = suppressed.identifier
+
+),
+
 -- Only what still is as that plan left it, and never somebody who must not be sent.
 undoable as (
 
-    select
-        delivered.*,
-        coalesce(known.is_confirmed, false) as is_confirmed
+    select delivered.*
     from delivered
     left join known
         on
@@ -76,17 +80,11 @@ undoable as (
             and delivered.segment = known.segment
             and delivered.key_type = known.key_type
             and delivered.match_key = known.match_key
+    anti join of_suppressed
+        on delivered.change_id = of_suppressed.change_id
     where
         not coalesce(known.is_in_doubt, false)
         and coalesce(known.is_confirmed, false) = (delivered.action = 'added')
-        and (
-            delivered.action = 'added'
-            or not exists (
-                select 1
-                from suppressed_identifiers
-                where list_contains(delivered.anchors, suppressed_identifiers.identifier)
-            )
-        )
 
 )
 

@@ -38,17 +38,18 @@ decided as (
 ),
 
 -- Several persons may have one match key: it is one key, spelt as the smallest of theirs.
-spellings as (
+shared_keys as (
 
     select
         sync_name,
         key_type,
         match_key,
-        min(key_value) as key_value
+        min(key_value) as key_value,
+        min(person_id) as first_person_id
     from decided
     where match_key is not null
     group by sync_name, key_type, match_key
-    having min(key_value) != max(key_value)
+    having count(*) > 1
 
 )
 
@@ -63,13 +64,16 @@ select
     decided.status,
     decided.detail,
     decided.key_type,
-    coalesce(spellings.key_value, decided.key_value) as key_value,
+    coalesce(shared_keys.key_value, decided.key_value) as key_value,
     decided.match_key,
     decided.matched_on,
-    decided.effect
+    decided.effect,
+    -- Whether this row stands for the key where keys are counted.
+    decided.match_key is not null
+    and coalesce(decided.person_id = shared_keys.first_person_id, true) as is_first_of_key
 from decided
-left join spellings
+left join shared_keys
     on
-        decided.sync_name = spellings.sync_name
-        and decided.key_type = spellings.key_type
-        and decided.match_key = spellings.match_key
+        decided.sync_name = shared_keys.sync_name
+        and decided.key_type = shared_keys.key_type
+        and decided.match_key = shared_keys.match_key

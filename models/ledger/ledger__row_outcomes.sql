@@ -21,9 +21,55 @@ plan_syncs as (
 
 ),
 
-requests as (
+approvals as (
+
+    select distinct
+        plan_id,
+        sync_name
+    from {{ ref('stg_ledger__lines') }}
+    where kind = 'approved'
+
+),
+
+outcomes as (
 
     select * from {{ ref('ledger__request_outcomes') }}
+
+),
+
+of_whole_syncs as (
+
+    select
+        plan_id,
+        sync_name,
+        outcomes as told
+    from outcomes
+    where request is null and row_position is null
+
+),
+
+of_requests as (
+
+    select
+        plan_id,
+        sync_name,
+        request,
+        outcomes as told
+    from outcomes
+    where request is not null and row_position is null
+
+),
+
+of_positions as (
+
+    select
+        plan_id,
+        sync_name,
+        request,
+        row_position,
+        outcomes as told
+    from outcomes
+    where request is not null and row_position is not null
 
 ),
 
@@ -35,73 +81,34 @@ joined as (
         plan_syncs.delivery,
         plan_syncs.cohort_id,
         plan_syncs.sync_kind,
-        plan_syncs.state as sync_state,
         plan_syncs.is_latest_of_sync,
+        plan_syncs.state = 'held' and approvals.plan_id is null as is_held,
         plan_syncs.created_at,
-        requests.last_seq,
-        requests.last_line,
-        requests.first_settled,
-        requests.doubts,
-        requests.attempted_at,
-        -- A refusal without a position is of the whole request.
-        list_filter(
-            requests.last_line.rejected,  -- noqa: RF01
-            lambda one: coalesce(
-                struct_extract(one, 'position'), plan_rows.row_position  -- noqa: RF02
-            ) = plan_rows.row_position
-        )[1] as rejection
+        if(
+            of_whole_syncs.told.last_seq > coalesce(of_requests.told.last_seq, 0),
+            of_whole_syncs.told,
+            coalesce(of_positions.told, of_requests.told)
+        ) as told
     from plan_rows
     inner join plan_syncs
         on plan_rows.plan_id = plan_syncs.plan_id and plan_rows.sync_name = plan_syncs.sync_name
-    left join requests
+    left join approvals
+        on plan_rows.plan_id = approvals.plan_id and plan_rows.sync_name = approvals.sync_name
+    left join of_whole_syncs
         on
-            plan_rows.plan_id = requests.plan_id
-            and plan_rows.sync_name = requests.sync_name
-            and plan_rows.request = requests.request
-
-),
-
--- The last line of a request tells everything about its rows.
-told as (
-
-    select
-        *,
-        last_seq is not null and (last_line.refuses_all or rejection is not null) as is_rejected,
-        coalesce(
-            list_contains(last_line.listed, row_position)
-            or (last_line.listed = [] and not last_line.is_settling),
-            true
-        ) as is_open,
-        coalesce(
-            last_line.is_pending or list_contains(last_line.pending, row_position), true
-        ) as is_pending,
-        list_max(list_transform(
-            list_filter(
-                doubts,
-                lambda doubt: struct_extract(doubt, 'listed') = []  -- noqa: RF02
-                or list_contains(struct_extract(doubt, 'listed'), row_position)  -- noqa: RF02
-            ),
-            lambda doubt: struct_extract(doubt, 'seq')  -- noqa: RF02
-        )) as last_doubt_seq
-    from joined
-
-),
-
-judged as (
-
-    select
-        *,
-        case
-            when is_rejected then 'rejected'
-            when not is_open then 'delivered'
-            when not is_pending then 'unknown'
-            when not is_latest_of_sync then 'superseded'
-            when sync_state = 'held' and last_seq is null then 'held'
-            else 'pending'
-        end as outcome,
-        -- Delivered with the first answer that settled it, whatever became of its neighbours later.
-        coalesce(list_contains(first_settled.listed, row_position), true) as settled_later
-    from told
+            plan_rows.plan_id = of_whole_syncs.plan_id
+            and plan_rows.sync_name = of_whole_syncs.sync_name
+    left join of_requests
+        on
+            plan_rows.plan_id = of_requests.plan_id
+            and plan_rows.sync_name = of_requests.sync_name
+            and plan_rows.request = of_requests.request
+    left join of_positions
+        on
+            plan_rows.plan_id = of_positions.plan_id
+            and plan_rows.sync_name = of_positions.sync_name
+            and plan_rows.request = of_positions.request
+            and plan_rows.row_position = of_positions.row_position
 
 )
 
@@ -130,22 +137,24 @@ select
     anchors,
 
     -- what came of it
-    outcome,
-    rejection.code as rejection_code,
-    rejection.text as rejection_text,
-    last_seq,
     case
-        when outcome in ('delivered', 'rejected')
-            then if(settled_later, last_seq, first_settled.seq)
-    end as settled_seq,
-    -- Whether the row may be stored without our knowing: a later refusal does not answer that.
-    if(outcome = 'delivered', null, last_doubt_seq) as doubt_seq,
+        when told.outcome in ('delivered', 'rejected', 'unknown') then told.outcome
+        when not is_latest_of_sync then 'superseded'
+        when is_held then 'held'
+        else 'pending'
+    end as outcome,
+    told.rejection_code,
+    told.rejection_text,
+
+    -- order
+    told.last_seq,
+    told.delivered_seq,
+    told.rejected_seq,
+    told.doubt_seq,
+    coalesce(told.is_resend_decided, false) as is_resend_decided,
 
     -- times
     created_at as planned_at,
-    attempted_at,
-    case
-        when outcome in ('delivered', 'rejected')
-            then if(settled_later, last_line.written_at, first_settled.written_at)
-    end as settled_at
-from judged
+    told.attempted_at,
+    told.settled_at
+from joined

@@ -12,7 +12,7 @@ delivered as (
 
     select
         change_id,
-        arg_max(payload_hash, settled_seq) as payload_hash
+        arg_max(payload_hash, delivered_seq) as payload_hash
     from {{ ref('ledger__row_outcomes') }}
     where sync_kind = 'identify' and outcome = 'delivered'
     group by change_id

@@ -23,7 +23,7 @@ with_previous as (
         coalesce(
             lag(is_member) over (
                 partition by sync_name, segment, key_type, match_key
-                order by settled_seq, row_position
+                order by delivered_seq, phase, row_position
             ),
             false
         ) as was_member
@@ -31,7 +31,7 @@ with_previous as (
 
 ),
 
--- Re-assertions change nothing; what is left alternates between in and out.
+-- Re-assertions and new names change nothing; what is left alternates between in and out.
 turns as (
 
     select * from with_previous
@@ -45,7 +45,7 @@ paired as (
         *,
         lead(settled_at) over (
             partition by sync_name, segment, key_type, match_key
-            order by settled_seq, row_position
+            order by delivered_seq, phase, row_position
         ) as valid_to
     from turns
 
@@ -63,4 +63,5 @@ select
     settled_at as valid_from,
     valid_to
 from paired
-where is_member
+-- What a person later declared delivered may have ended by then.
+where is_member and (valid_to is null or valid_to > settled_at)

@@ -1,30 +1,31 @@
 """dbt's models as plain SQL: compiled once, run in DuckDB without dbt, on tables a test has made.
 
 So that a property test may run the rules hundreds of times. An incremental model runs as its full
-refresh; what its incremental branch does is another test's business.
+refresh, or, where a test asks for it, as dbt runs it again: its incremental branch, then
+delete and insert by its unique key. Hooks do not run.
 """
 
 import fcntl
 import json
-from collections.abc import Collection, Iterable
+import shutil
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from relay.plan.build import run_dbt
-from relay.settings import load_settings
+from relay.settings import Settings, load_settings
 
 
 class CompiledModels:
     """The project's models with their SQL and what each of them reads."""
 
-    def __init__(self, manifest: dict[str, Any]) -> None:
-        self._nodes = {
-            node["name"]: node
-            for node in manifest["nodes"].values()
-            if node["resource_type"] == "model"
-        }
+    def __init__(
+        self, manifest: dict[str, Any], incremental_manifest: dict[str, Any] | None = None
+    ) -> None:
+        self._nodes = _models_of(manifest)
+        self._incremental_nodes = _models_of(incremental_manifest or {"nodes": {}})
         self._names = {node["unique_id"]: node["name"] for node in self._nodes.values()}
         self._tests = {
             node["name"]: node
@@ -35,16 +36,19 @@ class CompiledModels:
     @classmethod
     def of_project(cls, folder: Path) -> "CompiledModels":
         """Compile the project into `folder`, unless that was done there before."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            # The workers of one test run share the folder: one compiles, the others wait.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / "done").exists():
-                settings = load_settings(folder / "home", environ={})
-                run_dbt(settings, ["compile"])
-                (folder / "done").touch()
-        manifest = folder / "home" / "target" / "manifest.json"
-        return cls(json.loads(manifest.read_text(encoding="utf-8")))
+        return cls(_once(folder, "compiled.json", lambda settings: run_dbt(settings, ["compile"])))
+
+    @classmethod
+    def with_incremental_branches(cls, folder: Path) -> "CompiledModels":
+        """As `of_project`, and once more as it compiles where every model has been built before."""
+
+        def compile_again(settings: Settings) -> None:
+            run_dbt(settings, ["seed"])
+            run_dbt(settings, ["run", "--empty"])
+            run_dbt(settings, ["compile"])
+
+        first = _once(folder, "compiled.json", lambda settings: run_dbt(settings, ["compile"]))
+        return cls(first, _once(folder, "compiled_again.json", compile_again))
 
     @property
     def names(self) -> set[str]:
@@ -53,32 +57,82 @@ class CompiledModels:
 
     def test(self, name: str) -> str:
         """The query of a data test; what it gives, if anything, is offenders."""
-        node = self._tests[name]
-        return str(node["compiled_code"]).replace('"relay".', "")
+        return _code_of(self._tests[name])
 
     def code(self, name: str) -> str:
         """One model's SQL, without the name of the database."""
-        node = self._nodes[name]
-        return str(node["compiled_code"]).replace(f'"{node["database"]}".', "")
+        return _code_of(self._nodes[name])
 
     def run(
-        self, connection: DuckDBPyConnection, names: Iterable[str], *, given: Collection[str] = ()
+        self,
+        connection: DuckDBPyConnection,
+        names: Iterable[str],
+        *,
+        given: Collection[str] = (),
+        again: bool = False,
     ) -> None:
-        """Build these models and all they read, but for those that the test gave as tables."""
+        """Build these models and all they read, but for those that the test gave as tables.
+
+        Args:
+            connection: Where.
+            names: The models.
+            given: Models that are there already.
+            again: Incremental models that are there take in what is new.
+        """
         done: set[str] = set(given)
         for name in names:
-            self._run_one(connection, name, done)
+            self._run_one(connection, name, done, again)
 
-    def _run_one(self, connection: DuckDBPyConnection, name: str, done: set[str]) -> None:
+    def _run_one(
+        self, connection: DuckDBPyConnection, name: str, done: set[str], again: bool
+    ) -> None:
         if name in done:
             return
         node = self._nodes[name]
         for parent in node["depends_on"]["nodes"]:
             if parent in self._names:
-                self._run_one(connection, self._names[parent], done)
-        kind = "view" if node["config"]["materialized"] == "view" else "table"
-        relation = node["relation_name"].split(".", 1)[1]
-        code = self.code(name)
-        connection.execute(f'create schema if not exists "{node["schema"]}"')
-        connection.execute(f"create or replace {kind} {relation} as {code}")
+                self._run_one(connection, self._names[parent], done, again)
         done.add(name)
+        relation = node["relation_name"].split(".", 1)[1]
+        is_there = connection.execute(
+            "select 1 from duckdb_tables() where schema_name = ? and table_name = ?",
+            [node["schema"], node["alias"]],
+        ).fetchone()
+        if again and is_there and node["config"]["materialized"] == "incremental":
+            self._take_in(connection, name, relation)
+            return
+        kind = "view" if node["config"]["materialized"] == "view" else "table"
+        connection.execute(f'create schema if not exists "{node["schema"]}"')
+        connection.execute(f"create or replace {kind} {relation} as {_code_of(node)}")
+
+    def _take_in(self, connection: DuckDBPyConnection, name: str, relation: str) -> None:
+        node = self._incremental_nodes[name]
+        key = node["config"]["unique_key"]
+        connection.execute(f"create or replace temp table news as {_code_of(node)}")
+        columns = ", ".join([key] if isinstance(key, str) else key)
+        connection.execute(
+            f"delete from {relation} where ({columns}) in (select ({columns}) from news)"
+        )
+        connection.execute(f"insert into {relation} by name select * from news")
+
+
+def _models_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    nodes = manifest["nodes"].values()
+    return {node["name"]: node for node in nodes if node["resource_type"] == "model"}
+
+
+def _code_of(node: dict[str, Any]) -> str:
+    return str(node["compiled_code"]).replace(f'"{node["database"]}".', "")
+
+
+def _once(folder: Path, name: str, compile_it: Callable[[Settings], object]) -> dict[str, Any]:
+    """The manifest that `compile_it` leaves; the workers of one test run share what one has made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / name
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            settings = load_settings(folder / "home", environ={})
+            compile_it(settings)
+            shutil.copyfile(settings.home.root / "target" / "manifest.json", kept)
+    return dict(json.loads(kept.read_text(encoding="utf-8")))

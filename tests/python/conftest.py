@@ -16,6 +16,12 @@ def compiled_models(tmp_path_factory: pytest.TempPathFactory) -> CompiledModels:
 
 
 @pytest.fixture(scope="session")
+def models_built_again(tmp_path_factory: pytest.TempPathFactory) -> CompiledModels:
+    """The same with the incremental branches: what a second build runs."""
+    return CompiledModels.with_incremental_branches(_shared(tmp_path_factory) / "compiled")
+
+
+@pytest.fixture(scope="session")
 def identity_builds(tmp_path_factory: pytest.TempPathFactory) -> IdentityBuilds:
     """Identity's models for first and for later builds; compiled once for all workers of a run."""
     return IdentityBuilds.of_project(_shared(tmp_path_factory) / "identity_builds")

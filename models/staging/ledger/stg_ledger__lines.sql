@@ -22,7 +22,7 @@ renamed as (
         http_status,
         outcome,
         rejected,
-        unknown as unknown_positions,
+        coalesce(unknown, []) as unknown_positions,
         json_extract_string(detail, '$.decision') as decision,
         coalesce(
             try_cast(json_extract(detail, '$.pending') as bigint[]), cast([] as bigint[])

@@ -3,7 +3,7 @@ with
 
 removed as (
 
-    select * from {{ ref('cohorts__compared_keys') }}
+    select * from {{ ref('cohorts__known_keys') }}
     where list_name = 'removed'
 
 ),
@@ -33,7 +33,7 @@ anchors as (
         segment,
         key_type,
         match_key,
-        unnest(known_anchors) as anchor
+        unnest(anchors) as anchor
     from removed
 
 ),
@@ -76,16 +76,44 @@ summed as (
     from holders
     group by sync_name, segment, key_type, match_key
 
+),
+
+-- The same key, wanted under the segment's new name.
+renamed as (
+
+    select
+        removed.sync_name,
+        removed.segment,
+        removed.key_type,
+        removed.match_key
+    from removed
+    semi join desired
+        on
+            removed.sync_name = desired.sync_name
+            and removed.key_type = desired.key_type
+            and removed.match_key = desired.match_key
+    where not removed.is_current
+
 )
 
 select
+    -- keys
     removed.sync_name,
     removed.segment,
     removed.key_type,
     removed.match_key,
-    -- The same key, wanted under the segment's new name.
-    if(desired.match_key is not null, 'renamed', coalesce(summed.reason, 'person_gone')) as reason,
-    if(desired.match_key is not null, [], coalesce(summed.replaced_by, [])) as replaced_by
+
+    -- why
+    if(renamed.match_key is not null, 'renamed', coalesce(summed.reason, 'person_gone')) as reason,
+    if(renamed.match_key is not null, [], coalesce(summed.replaced_by, [])) as replaced_by,
+
+    -- as it was sent
+    removed.key_value,
+    removed.cohort_name,
+    removed.person_ids,
+    removed.anchors,
+    removed.is_parked,
+    removed.rejected_payload_hash
 from removed
 left join summed
     on
@@ -93,9 +121,9 @@ left join summed
         and removed.segment = summed.segment
         and removed.key_type = summed.key_type
         and removed.match_key = summed.match_key
-left join desired
+left join renamed
     on
-        removed.sync_name = desired.sync_name
-        and removed.segment != desired.segment
-        and removed.key_type = desired.key_type
-        and removed.match_key = desired.match_key
+        removed.sync_name = renamed.sync_name
+        and removed.segment = renamed.segment
+        and removed.key_type = renamed.key_type
+        and removed.match_key = renamed.match_key

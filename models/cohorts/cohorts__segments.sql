@@ -1,0 +1,85 @@
+-- One row per sync and segment, now or before: the keys wanted and known there, counted and summed.
+with
+
+syncs as (
+
+    select * from {{ ref('cohorts__current_syncs') }}
+    where no_snapshot_reason is null
+
+),
+
+desired as (
+
+    select
+        sync_name,
+        count(*) as keys_count,
+        -- A sum tells two sets apart whatever their order.
+        sum(hash(key_type, match_key)) as keys_sum
+    from {{ ref('identity__keys') }}
+    where status = 'ok' and is_first_of_key
+    group by sync_name
+
+),
+
+known as (
+
+    select
+        sync_name,
+        segment,
+        count(*) filter (where is_confirmed) as confirmed_count,
+        count(*) filter (where is_in_doubt) as in_doubt_count,
+        sum(hash(key_type, match_key)) filter (where is_confirmed) as confirmed_sum,
+        min(cohort_name) filter (where is_confirmed) as smallest_cohort_name,
+        max(cohort_name) filter (where is_confirmed) as largest_cohort_name
+    from {{ ref('ledger__confirmed_keys') }}
+    group by sync_name, segment
+
+),
+
+segments as (
+
+    select
+        sync_name,
+        segment,
+        true as is_current
+    from syncs
+    union all
+    select
+        known.sync_name,
+        known.segment,
+        false as is_current
+    from known
+    inner join syncs
+        on known.sync_name = syncs.sync_name and known.segment != syncs.segment
+
+)
+
+select
+    -- keys
+    row_number() over (
+        order by segments.sync_name, segments.segment
+    ) as segment_number,
+    segments.sync_name,
+    segments.segment,
+
+    -- attributes
+    segments.is_current,
+    syncs.cohort_name,
+    syncs.on_unknown,
+    coalesce(desired.keys_count, 0) as keys_count,
+    coalesce(known.confirmed_count, 0) as confirmed_count,
+    coalesce(known.in_doubt_count, 0) as in_doubt_count,
+    -- The same keys on both sides, and no question open: there is nothing to compare.
+    segments.is_current
+    and coalesce(desired.keys_count, 0) = coalesce(known.confirmed_count, 0)
+    and coalesce(desired.keys_sum, 0) = coalesce(known.confirmed_sum, 0)
+    and coalesce(known.in_doubt_count, 0) = 0
+    and coalesce(known.smallest_cohort_name, syncs.cohort_name) = syncs.cohort_name
+    and coalesce(known.largest_cohort_name, syncs.cohort_name) = syncs.cohort_name as is_unchanged
+from segments
+inner join syncs
+    on segments.sync_name = syncs.sync_name
+left join desired
+    on segments.sync_name = desired.sync_name and segments.is_current
+left join known
+    on segments.sync_name = known.sync_name and segments.segment = known.segment
