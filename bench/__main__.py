@@ -1,7 +1,6 @@
 """`python -m bench [CASE …]`: measure, check, and write what came of it."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,14 +13,13 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from bench import results
+from bench import ROOT, results
 from bench.case import Case, Figure
 from bench.cases import CASES
 from bench.goals import GOALS
 from bench.page import reached, write_page
 
-BENCH = Path(__file__).parent
-ROOT = BENCH.parent
+BENCH = ROOT / "bench"
 # No step of a case takes this long; one that does has gone wrong.
 STEP_SECONDS = 400
 
@@ -110,14 +108,10 @@ def _step(
     case: Case, step: str, size: int, rounds: int, folder: Path
 ) -> tuple[list[Figure], float]:
     """Run one step in its own process; its figures and its peak of memory."""
-    paths = [str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests" / "python")]
-    if "PYTHONPATH" in os.environ:
-        paths.append(os.environ["PYTHONPATH"])
     try:
         done = subprocess.run(
             [sys.executable, "-m", "bench.child", case.name, step, str(size), str(rounds), folder],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True,
             text=True,
             timeout=STEP_SECONDS,

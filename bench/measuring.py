@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 Result = TypeVar("Result")
+Ours = TypeVar("Ours")
+Theirs = TypeVar("Theirs")
 Measure = Literal["cpu", "wall"]
 
 
@@ -77,7 +79,7 @@ class Pairs:
 
 
 def alternate(
-    ours: Side[Result], theirs: Side[Result], rounds: int, warm_up: bool = False
+    ours: Side[Ours], theirs: Side[Theirs], rounds: int, *, warm_up: bool = False
 ) -> Pairs:
     """Run A B A B A B, checking each result, so that both sides see the same weather.
 

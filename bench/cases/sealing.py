@@ -4,83 +4,25 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 from duckdb import DuckDBPyConnection
 
 from bench.case import Case, Figure, expect
+from bench.data.payloads import (
+    LIMITS,
+    PAYLOAD,
+    PREFIX,
+    SUFFIX,
+    make_payload_table,
+    open_warehouse,
+    seal_cart,
+)
 from bench.measuring import Side, alternate, best_wall, median_cpu
-from relay.plan.requests import Limits, cut_requests, write_bodies
-from relay.plan.seal import seal_sync
-from relay.settings import find_project_root
-
-# CleverTap's, of the seed `request_limits`.
-LIMITS = Limits(max_records=1000, max_bytes=1_999_999)
-PAYLOAD = "(select * from payloads.clevertap_cohort_changes where sync_name = 'cart')"
-PREFIX, SUFFIX = '{"d":[', "]}"
-
-
-def prepare(folder: Path, size: int) -> None:
-    """A payload table as the model of CleverTap's changes leaves it, a third of it removals.
-
-    The table holds a second sync of a tenth of the size, which is not sealed.
-    """
-    with duckdb.connect(str(folder / "relay.duckdb")) as connection:
-        for schema in ("payloads", "seeds", "cohorts"):
-            connection.execute(f"create schema {schema}")
-        seed = find_project_root() / "seeds" / "vendors" / "request_limits.csv"
-        connection.execute(f"create table seeds.request_limits as from read_csv('{seed}')")
-        connection.execute(
-            """
-            create table payloads.clevertap_cohort_changes as
-            with keys as (
-                select
-                    if(number <= $size, 'cart', 'other') as sync_name,
-                    number,
-                    if(hash(number) % 3 = 0, 1, 2) as phase,
-                    'user-' || hash(number) as key_value
-                from range(1, cast($size * 1.1 as bigint) + 1) as numbers(number)
-            )
-            select
-                sync_name,
-                'clevertap' as destination,
-                '1638361188' as cohort_id,
-                'Cart drop-off' as cohort_name,
-                row_number() over (partition by sync_name order by phase, key_value) as position,
-                phase,
-                left(sha256('change' || number), 32) as change_id,
-                if(phase = 1, 'removed', 'added') as action,
-                'entered' as reason,
-                'identity' as key_type,
-                key_value,
-                key_value as match_key,
-                [left(sha256('person' || number), 32)] as person_ids,
-                ['amplitude_id:default:' || number] as anchors,
-                left(sha256('payload' || number), 32) as payload_hash,
-                cast(json_object(
-                    'type', 'event', 'identity', key_value, 'ts', 1772452800,
-                    'evtName', 'Partner Sync',
-                    'evtData', json_object(
-                        'Partner Segment Name', 'Cart drop-off',
-                        'Action', if(phase = 1, 'Removed', 'Added'),
-                        'Partner Segment ID', '1638361188',
-                        'CT Source', 'Amplitude', 'Partner Name', 'Amplitude'
-                    )
-                ) as varchar) as record,
-                $prefix as body_prefix,
-                $suffix as body_suffix
-            from keys
-            """,
-            {"size": size, "prefix": PREFIX, "suffix": SUFFIX},
-        )
-        connection.execute(
-            "create table cohorts.desired_keys as select sync_name, key_type, key_value"
-            " from payloads.clevertap_cohort_changes where phase = 2"
-        )
+from relay.plan.requests import cut_requests, write_bodies
 
 
 def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
     """Both ways, and each file's records against the table's, in order."""
-    connection = _open(folder)
+    connection = open_warehouse(folder)
     sealed, flat = folder / "sealed.ndjson", folder / "flat.ndjson"
     truth = _truth(connection)
 
@@ -117,21 +59,9 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
 
 def alone(folder: Path, size: int) -> None:
     """Seal the sync whole, once: request bodies, rows, and the CSV files for people."""
-    with _open(folder) as connection:
-        sealed = seal_sync(
-            connection,
-            folder,
-            name="cart",
-            kind="cohort_sync",
-            destination="clevertap",
-            delivery="events",
-            payload=PAYLOAD,
-        )
+    with open_warehouse(folder) as connection:
+        sealed = seal_cart(connection, folder)
     expect("changes sealed", sum(sealed.counts.values()), size)
-
-
-def _open(folder: Path) -> DuckDBPyConnection:
-    return duckdb.connect(str(folder / "relay.duckdb"))
 
 
 @dataclass(frozen=True)
@@ -189,7 +119,7 @@ CASE = Case(
     name="sealing",
     what="payload rows into request files",
     sizes=(100_000, 1_000_000),
-    prepare=prepare,
+    prepare=make_payload_table,
     measure=measure,
     alone=alone,
     peak_goal="sealing_peak_memory",
