@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from bench import ROOT, results
 from bench.case import Case, Figure
-from bench.cases import CASES
+from bench.cases import NAMES, case_named
 from bench.goals import GOALS
 from bench.page import reached, write_page
 
@@ -43,12 +43,12 @@ def main(
 ) -> None:
     """Run the cases one after another, each step in its own process."""
     console = Console(soft_wrap=True, highlight=False)
-    unknown = [name for name in names if name not in CASES]
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise click.UsageError(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+        raise click.UsageError(f"no case {', '.join(unknown)}; there are {', '.join(NAMES)}")
     if out is None and (sizes or rounds):
         raise click.UsageError("figures of other sizes or rounds are not for bench/: give --out")
-    chosen = [CASES[name] for name in names or CASES]
+    chosen = [case_named(name) for name in names or NAMES]
     if lists:
         for case in chosen:
             console.print(f"{case.name:<12} {case.what} ({', '.join(map(str, case.sizes))})")

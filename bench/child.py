@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.cases import CASES
+from bench.cases import case_named
 from bench.measuring import peak_mib
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the step; what goes wrong is a traceback, which the runner shows."""
     name, step, size, rounds, place = arguments
-    case, folder = CASES[name], Path(place)
+    case, folder = case_named(name), Path(place)
     figures = []
     if step == "prepare":
         case.prepare(folder, int(size))

@@ -5,7 +5,7 @@ the work is done.
 """
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -19,9 +19,9 @@ from relay.settings import Settings
 
 
 @contextmanager
-def engine_cost() -> Iterator[Counter[str]]:
+def engine_cost() -> Iterator[dict[str, float]]:
     """CPU seconds of DuckDB during the block, by name of the model; right with one dbt thread."""
-    costs: Counter[str] = Counter()
+    costs: dict[str, float] = defaultdict(float)
     original = DuckDBCursorWrapper.execute
 
     @wraps(original)
@@ -39,13 +39,13 @@ def engine_cost() -> Iterator[Counter[str]]:
         DuckDBCursorWrapper.execute = original
 
 
-def build_models(settings: Settings, *arguments: str) -> Counter[str]:
+def build_models(settings: Settings, *arguments: str) -> dict[str, float]:
     """`dbt run` with these arguments, one model at a time; what each cost the engine."""
     with engine_cost() as costs:
         run_dbt(settings, ["run", "--no-write-json", "--threads", "1", *arguments])
     return costs
 
 
-def cost_of(costs: Counter[str], belongs: Callable[[str], bool]) -> float:
+def cost_of(costs: dict[str, float], belongs: Callable[[str], bool]) -> float:
     """The CPU seconds of the models that belong."""
     return sum(seconds for name, seconds in costs.items() if belongs(name))

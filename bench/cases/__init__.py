@@ -1,6 +1,16 @@
-"""The cases by name, in the order in which they run."""
+"""The cases, each a module of its name with one `CASE`. One is imported when it is asked for."""
+
+from importlib import import_module
 
 from bench.case import Case
-from bench.cases import sealing, upload
 
-CASES: dict[str, Case] = {case.name: case for case in (sealing.CASE, upload.CASE)}
+# In the order in which they run.
+NAMES = ("loader", "sealing", "upload")
+
+
+def case_named(name: str) -> Case:
+    """The case of a name of `NAMES`."""
+    case = import_module(f"bench.cases.{name}").CASE
+    if not isinstance(case, Case):
+        raise TypeError(f"bench/cases/{name}.py: CASE is no Case")
+    return case

@@ -1,7 +1,7 @@
 """A home of one cohort with five syncs, made by SQL: its snapshots, and plans that were delivered.
 
-What loaders and uploaders would leave is put into the raw tables and files as they leave it, so that
-everything from there on is the product's own.
+What loaders and uploaders would leave is put into the raw tables and files as they leave it; all
+from there on is the product's own.
 """
 
 import json
@@ -41,7 +41,7 @@ class CohortHome:
 
 
 def make_home(root: Path, members: int) -> CohortHome:
-    """A home with one snapshot of the cohort on day 0: members 1 to `members`, each its own person."""
+    """A home with one snapshot of the cohort, of day 0: members from 1 on, each its own person."""
     root.mkdir(parents=True, exist_ok=True)
     entries = [
         f"  - {{name: {name}, cohort_id: '{COHORT}', destination: {destination}"
