@@ -5,7 +5,15 @@ from importlib import import_module
 from bench.case import Case
 
 # In the order in which they run.
-NAMES = ("loader", "identity", "identity_growth", "diff", "sealing", "upload")
+NAMES = (
+    "loader",
+    "loader_peers",
+    "identity",
+    "identity_growth",
+    "diff",
+    "sealing",
+    "upload",
+)
 
 
 def case_named(name: str) -> Case:
