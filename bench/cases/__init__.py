@@ -8,6 +8,7 @@ from bench.case import Case
 NAMES = (
     "loader",
     "loader_peers",
+    "hourly",
     "identity",
     "identity_growth",
     "diff",

@@ -88,7 +88,7 @@ def _make_lines(connection: DuckDBPyConnection, size: int, day: int) -> None:
             select
                 line,
                 -- The export gives an event again: the line before, as it was.
-                if(line % 200 = 199, line - 1, line) + $day * 1000000000 as event,
+                if(line % 200 = 199, line - 1, line) + cast($day as bigint) * 1000000000 as event,
                 cast(hash(event) >> 1 as bigint) as dice
             from range($size) as range(line)
         ),
@@ -98,7 +98,7 @@ def _make_lines(connection: DuckDBPyConnection, size: int, day: int) -> None:
                 dice % ($size // 5 + 1) as person,
                 -- A retry has the `$insert_id` of another event of its device.
                 if(event % 200 = 77, event - 1, event) as first_try,
-                timestamp '2026-03-01' + to_days($day) + to_hours(cast(line % 24 as integer))
+                timestamp '2026-03-01' + to_days($day) + to_hours(cast(event % 24 as integer))
                 + to_milliseconds(cast(dice % 3600000 as integer)) as happened_at
             from numbers
         )
