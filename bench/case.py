@@ -74,4 +74,4 @@ def expect(what: str, found: object, truth: object) -> None:
         WrongResultError: They differ.
     """
     if found != truth:
-        raise WrongResultError(f"{what}: found {found!r}, the truth is {truth!r}")
+        raise WrongResultError(f"{what}: found {found!r:.500}, the truth is {truth!r:.500}")

@@ -14,6 +14,7 @@ NAMES = (
     "diff",
     "sealing",
     "upload",
+    "resident",
 )
 
 
