@@ -12,6 +12,7 @@ NAMES = (
     "identity",
     "identity_growth",
     "diff",
+    "profiles",
     "sealing",
     "upload",
     "resident",

@@ -41,7 +41,7 @@ def make_export(folder: Path, size: int, *, day: int = 0) -> None:
     members.mkdir(parents=True)
     with duckdb.connect() as connection:
         connection.execute("set preserve_insertion_order = true")
-        _make_lines(connection, size, day)
+        make_lines(connection, size, day)
         truth = truth_of(connection, "(select distinct on (uuid) * from lines)", size)
         parts = max(1, -(-size // HOURS // LINES_A_MEMBER))
         for hour in range(HOURS):
@@ -80,10 +80,11 @@ def truth_of(connection: DuckDBPyConnection, rows: str, lines: int) -> EventTrut
     return EventTruth(lines, events, int(amplitude_ids), int(user_ids), int(properties), int(times))
 
 
-def _make_lines(connection: DuckDBPyConnection, size: int, day: int) -> None:
+def make_lines(connection: DuckDBPyConnection, size: int, day: int) -> None:
+    """Make the temporary table `lines`: the export's keys, and `line`, their order."""
     connection.execute(
         """
-        create table lines as
+        create or replace temp table lines as
         with numbers as (
             select
                 line,
