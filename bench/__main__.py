@@ -77,13 +77,13 @@ def _run_case(
     for size in sizes:
         began = time.monotonic()
         try:
-            figures += _measure(case, size, rounds, work)
+            found = _measure(case, size, rounds, work)
         except StepError as error:
             console.print(f"[red]{case.name} {size:,}: failed[/red]\n{escape(str(error))}")
             return None
-        for figure in figures:
-            if figure.size == size:
-                console.print(_line(figure))
+        figures += found
+        for figure in found:
+            console.print(_line(figure))
         console.print(f"  [dim]{case.name} {size:,}: {time.monotonic() - began:.0f} s[/dim]")
     return figures
 

@@ -16,6 +16,7 @@ NAMES = (
     "sealing",
     "upload",
     "resident",
+    "rehearsal",
 )
 
 

@@ -208,7 +208,7 @@ def _figure(name: str, size: int, costs: list[Cost], note: str) -> Figure:
 CASE = Case(
     name="resident",
     what="`relay sync` and build in one process, little or nothing new",
-    sizes=(10_000, 100_000),
+    sizes=(10_000, 50_000),
     prepare=prepare,
     measure=measure,
 )
