@@ -118,7 +118,7 @@ def _check(connection: DuckDBPyConnection) -> None:
 CASE = Case(
     name="identity_growth",
     what="10,000 new links on what is resolved, against everything anew",
-    sizes=(100_000, 400_000),
+    sizes=(50_000, 200_000),
     prepare=prepare,
     measure=measure,
 )

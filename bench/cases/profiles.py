@@ -108,7 +108,7 @@ def _digest(settings: Settings) -> tuple[int, int, int]:
 CASE = Case(
     name="profiles",
     what="Lytics' profiles after 10,000 new events, against everything anew",
-    sizes=(20_000, 100_000),
+    sizes=(5_000, 30_000),
     prepare=prepare,
     measure=measure,
     rounds=2,

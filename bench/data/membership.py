@@ -65,10 +65,9 @@ class Membership:
         """Make the database."""
         with duckdb.connect(str(self.path)) as connection:
             _make_inputs(connection, self)
-            for plan in range(1, self.plans):
-                _send(connection, self, plan)
+            _send(connection, self, 1, self.plans - 1)
             models.run(connection, CHANGES, given=GIVEN)
-            _send(connection, self, self.plans)
+            _send(connection, self, self.plans, self.plans)
             connection.execute("checkpoint")
 
     def diff(self, connection: DuckDBPyConnection, models: CompiledModels) -> None:
@@ -164,45 +163,45 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
     membership.want(connection, changed=False)
 
 
-def _send(connection: DuckDBPyConnection, membership: Membership, plan: int) -> None:
-    """Put a plan and its ledger into the raw tables: sent in full, everything taken."""
-    plan_id = f"plan-{plan:04}"
-    moved = A_PLAN * (plan - 1)
-    added = (1, membership.members) if plan == 1 else (moved + membership.members - A_PLAN + 1, 0)
-    if plan > 1:
-        added = (added[0], moved + membership.members)
-    removed = (0, -1) if plan == 1 else (moved - A_PLAN + 1, moved)
+def _send(connection: DuckDBPyConnection, membership: Membership, first: int, last: int) -> None:
+    """Put plans and their ledger into the raw tables: sent in full, everything taken."""
     connection.execute(
-        "insert into raw.plans values (?, 'h', 'sync', timestamp '2026-01-01' + to_hours(?), null,"
-        " true)",
-        [plan_id, plan],
-    )
-    ((seq,),) = connection.execute("select coalesce(max(seq), 0) from raw.ledger_lines").fetchall()
-    connection.execute(
-        "insert into raw.plan_syncs by name select ? as plan_id, sync_name, 'cohort_sync' as kind,"
-        " destination, '7' as cohort_id, 'Cart' as cohort_name, ? as ledger_seq, 'ready' as state,"
-        " true as has_rows from syncs",
-        [plan_id, seq],
+        "insert into raw.plans select format('plan-{:04}', number), 'h', 'sync',"
+        " timestamp '2026-01-01' + to_hours(number), null, true"
+        " from range(?, ?) as numbers(number)",
+        [first, last + 1],
     )
     connection.execute(
-        f"""
+        "insert into raw.plan_syncs by name select format('plan-{:04}', number) as plan_id,"
+        " sync_name, 'cohort_sync' as kind, destination, '7' as cohort_id, 'Cart' as cohort_name,"
+        " 0 as ledger_seq, 'ready' as state, true as has_rows"
+        " from syncs, range(?, ?) as numbers(number)",
+        [first, last + 1],
+    )
+    connection.execute(
+        """
         create or replace temp table sent as
         with changes as (
-            select *, if(number <= {removed[1]}, 1, 2) as phase
+            select *, 1 as phase, (number - 1) // $a_plan + 2 as plan from people
+            union all
+            select
+                *, 2 as phase,
+                if(number <= $members, 1, (number - $members - 1) // $a_plan + 2) as plan
             from people
-            where number between {removed[0]} and {removed[1]}
-                or number between {added[0]} and {added[1]}
         ),
         placed as (
-            select *, row_number() over (partition by phase order by number) - 1 as place
+            select
+                *,
+                row_number() over (partition by plan, phase order by number) - 1 as place
             from changes
+            where plan between $first and $last
         )
         select
-            '{plan_id}' as plan_id,
+            format('plan-{:04}', plan) as plan_id,
             syncs.sync_name,
             left(sha256(syncs.sync_name || number || phase), 32) as change_id,
-            place // {ROWS_A_REQUEST} + if(phase = 1 or {plan} = 1, 1, 2) as request,
-            place % {ROWS_A_REQUEST} as position,
+            place // $a_request + if(phase = 1 or plan = 1, 1, 2) as request,
+            place % $a_request as position,
             phase,
             if(phase = 1, 'removed', 'added') as action,
             if(phase = 1, 'left_cohort', 'entered') as reason,
@@ -214,7 +213,15 @@ def _send(connection: DuckDBPyConnection, membership: Membership, plan: int) -> 
             [person_id] as person_ids,
             [anchor] as anchors
         from syncs, placed
-        """
+        order by plan, sync_name, phase, place
+        """,
+        {
+            "first": first,
+            "last": last,
+            "members": membership.members,
+            "a_plan": A_PLAN,
+            "a_request": ROWS_A_REQUEST,
+        },
     )
     connection.execute("insert into raw.plan_rows by name select * from sent")
     connection.execute(
@@ -225,7 +232,8 @@ def _send(connection: DuckDBPyConnection, membership: Membership, plan: int) -> 
             from sent, (values ('sending'), ('answered')) as kinds(kind)
         )
         select
-            $seq + row_number() over (order by sync_name, request, kind desc) as seq,
+            (select coalesce(max(seq), 0) from raw.ledger_lines)
+            + row_number() over (order by plan_id, sync_name, request, kind desc) as seq,
             timestamp '2026-01-02' as at,
             *,
             1 as attempt,
@@ -235,6 +243,6 @@ def _send(connection: DuckDBPyConnection, membership: Membership, plan: int) -> 
             [] as unknown,
             plan_id || '.ndjson' as line_file
         from requests
-        """,
-        {"seq": seq},
+        order by seq
+        """
     )
