@@ -11,7 +11,7 @@ from relay.load.result import LoadResult
 from relay.settings import Settings, load_settings
 
 AN_HOUR = 10_000
-MOST_ROUNDS = 5
+MOST_ROUNDS = 3
 
 
 def prepare(folder: Path, size: int) -> None:
@@ -46,7 +46,8 @@ def prepare(folder: Path, size: int) -> None:
 
 
 def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
-    """One export after the other, into both."""
+    """One export after the other, into both; there are exports for so many rounds."""
+    rounds = min(rounds, MOST_ROUNDS)
     exports = {events: _Exports(folder, _settings(folder, events)) for events in (size, size // 10)}
     long, short = exports[size], exports[size // 10]
     pairs = alternate(Side(long.load, long.check), Side(short.load, short.check), rounds)

@@ -14,7 +14,6 @@ from bench.case import Case, Figure, expect
 from bench.measuring import Pairs, Side, alternate, best_wall, median_cpu
 from compiled import CompiledModels
 
-CHAIN = 100_000
 RESOLVING = ("identity__identifiers",)
 GIVEN = (
     "identity__candidates",
@@ -125,7 +124,7 @@ def components_by_scipy(connection: DuckDBPyConnection) -> None:
 
 
 def prepare(folder: Path, size: int) -> None:
-    """People of the size, and once a chain and a star."""
+    """People of the size, and a chain and a star of a tenth of it."""
     CompiledModels.of_project(folder.parent / "compiled")
     for links in _all_links(folder, size):
         links.make()
@@ -172,7 +171,7 @@ def alone(folder: Path, size: int) -> None:
 
 
 def _all_links(folder: Path, size: int) -> tuple[Links, Links, Links]:
-    length = min(size, CHAIN)
+    length = size // 10
     return (
         Links(folder / "people.duckdb", size, "people"),
         Links(folder / "chain.duckdb", length, "chain"),

@@ -1,4 +1,8 @@
-"""Lytics' profiles after 10,000 new events, against a full rebuild."""
+"""Lytics' profiles after few new events, against a full rebuild.
+
+The goal is told for 10,000 new events on 8 M. A build of so many does not fit into a benchmark, so
+it is scaled: one new event on 800.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +17,7 @@ from relay import warehouse
 from relay.plan.build import run_dbt
 from relay.settings import Settings, load_settings
 
-NEW_EVENTS = 10_000
+ONE_NEW_IN = 800
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 SYNCS = """\
 version: 1
@@ -40,15 +44,16 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
     Counted is what the models of Lytics cost the engine; identity has a case of its own.
     """
     settings = _settings(folder)
+    few = size // ONE_NEW_IN
     ours: list[Cost] = []
     theirs: list[Cost] = []
     for number in range(1, rounds + 1):
-        _add_events(settings, NEW_EVENTS, number)
+        _add_events(settings, few, number)
         ours.append(_build(settings))
         carried_on = _digest(settings)
         theirs.append(_build(settings, "--full-refresh"))
         expect("profiles", carried_on, _digest(settings))
-        expect("events in profiles", carried_on[0], size + number * NEW_EVENTS)
+        expect("events in profiles", carried_on[0], size + number * few)
     ratios = sorted(a.cpu / b.cpu for a, b in zip(ours, theirs, strict=True))
     return [
         Figure(
@@ -60,7 +65,7 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
             ratios[0],
             ratios[-1],
             against=f"everything anew, {median_cpu(theirs):.2f} CPU s",
-            note="from staged events and persons to profiles, within the engine",
+            note=f"{few} new events; from staged events and persons to profiles, within the engine",
         )
     ]
 
@@ -107,8 +112,8 @@ def _digest(settings: Settings) -> tuple[int, int, int]:
 
 CASE = Case(
     name="profiles",
-    what="Lytics' profiles after 10,000 new events, against everything anew",
-    sizes=(5_000, 30_000),
+    what="Lytics' profiles after few new events, against everything anew",
+    sizes=(8_000, 40_000),
     prepare=prepare,
     measure=measure,
     rounds=2,
