@@ -154,13 +154,13 @@ def _common(settings: Settings) -> list[str]:
 @contextmanager
 def _environment(settings: Settings) -> Iterator[None]:
     """What profiles.yml and the plugin are to see while dbt runs."""
-    before = os.environ.get("RELAY_HOME")
+    before, settings_before = os.environ.get("RELAY_HOME"), dbt_plugin.current
     os.environ["RELAY_HOME"] = str(settings.home.root)
     dbt_plugin.current = settings
     try:
         yield
     finally:
-        dbt_plugin.current = None
+        dbt_plugin.current = settings_before
         if before is None:
             del os.environ["RELAY_HOME"]
         else:

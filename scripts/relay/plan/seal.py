@@ -5,6 +5,7 @@ name; the plan's folder gets its final name only when everything in it, the mani
 disk.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,7 +20,13 @@ from relay.durable import sha256_of, sync_file, sync_folder, writing
 from relay.faultpoints import reach
 from relay.plan.manifest import Plan, PlanFile, PlanSync, canonical_json, manifest_of, read_plan
 from relay.plan.payloads import delivery_of, limits_of
-from relay.plan.requests import cut_requests, write_bodies
+from relay.plan.requests import (
+    ROWS_A_BATCH,
+    bounded_memory,
+    cut_requests,
+    write_bodies,
+    write_rows,
+)
 from relay.plan.stream_csv import write_stream_csv
 from relay.settings import Home
 
@@ -37,6 +44,12 @@ _HAND_UPLOADS = {
         ' key_value as "Identity" from cohorts.desired_keys where sync_name = $sync',
     },
 }
+
+# The same changes to read, one a row: the rows file stands in order already.
+_CHANGES = (
+    "select action, reason, key_type, key_value, match_key, cohort_id, cohort_name, request,"
+    " request_position, change_id from sealed_rows"
+)
 
 
 @dataclass(frozen=True)
@@ -87,36 +100,21 @@ def seal_sync(
         PlanError: A record is over the destination's limit of a request.
     """
     limits, send = limits_of(connection, destination, delivery_of(kind, destination, delivery))
-    cut_requests(connection, payload, limits)
-    if not sends:
-        connection.execute("update sealed_rows set request = 0, request_position = position - 1")
-    counts: dict[str, int] = dict(
-        connection.execute(
-            "select action, count(*) from sealed_rows group by action order by action"
-        ).fetchall()
-    )
-    total = sum(counts.values())
+    cut = cut_requests(connection, payload, limits, sends=sends)
     files = []
+    total = write_rows(connection, cut, folder / f"{name}.rows.parquet")
     if sends:
         path = folder / f"{name}.requests.ndjson"
-        requests = write_bodies(connection, path)
+        requests = write_bodies(connection, cut, path)
         files.append(_file_of(path, name, "requests", total, requests, send))
-    files.append(_write_rows(connection, folder, name, total))
-    files.append(
-        _write_csv(
-            connection,
-            folder / f"{name}.csv",
-            name,
-            "csv",
-            "select action, reason, key_type, key_value, match_key, cohort_id, cohort_name,"
-            " request, request_position, change_id from sealed_rows",
-            "request, request_position",
-        )
-    )
-    if sends:
-        for role, query in _HAND_UPLOADS.get(destination, {}).items():
+    path = folder / f"{name}.rows.parquet"
+    files.append(_file_of(path, name, "rows", total, 0, None))
+    _show_sealed_rows(connection, payload, path)
+    with bounded_memory(connection):
+        files.append(_write_csv(connection, folder / f"{name}.csv", name, "csv", _CHANGES))
+        for role, query in _HAND_UPLOADS.get(destination, {}).items() if sends else ():
             path = folder / f"{name}.{role.removesuffix('_csv')}.csv"
-            file = _write_csv(connection, path, name, role, query, "all")
+            file = _write_csv(connection, path, name, role, f"{query} order by all")
             if role == "anonymous_csv" and not file.rows:
                 path.unlink()
                 continue
@@ -124,18 +122,40 @@ def seal_sync(
     if sends and (kind, destination) == ("cohort_sync", "lytics"):
         for role, phase in (("added_csv", 2), ("removed_csv", 1)):
             path = folder / f"{name}.{role.removesuffix('_csv')}.csv"
-            rows = write_stream_csv(connection, path, phase)
+            rows = write_stream_csv(connection, cut, phase, path)
             files.append(_file_of(path, name, role, rows, 0, None))
-    return SealedSync(counts, changes_hash_of(connection, "sealed_rows"), files)
+    counts: dict[str, int] = dict(
+        connection.execute(
+            "select action, count(*) from sealed_rows group by action order by action"
+        ).fetchall()
+    )
+    return SealedSync(counts, changes_hash_of(connection, payload), files)
+
+
+def _show_sealed_rows(connection: DuckDBPyConnection, payload: str, path: Path) -> None:
+    """Make the temporary view `sealed_rows`: the rows file in its order, and the cohort."""
+    cohort = connection.execute(f"select cohort_id from {payload} limit 1").fetchone()
+    cohort_id = "null" if cohort is None or cohort[0] is None else f"'{_quoted(cohort[0])}'"
+    connection.execute(
+        "create or replace temp view sealed_rows as select * rename (position as request_position),"
+        f" cast({cohort_id} as varchar) as cohort_id from read_parquet('{_quoted(path)}')"
+    )
 
 
 def changes_hash_of(connection: DuckDBPyConnection, rows: str) -> str:
     """What the changes are, whatever the time: a hash over each change and its payload in order."""
-    ((text,),) = connection.execute(
-        "select sha256(coalesce(string_agg(change_id || ':' || coalesce(payload_hash, ''), ','"
-        f" order by position), '')) from {rows}"
-    ).fetchall()
-    return str(text)
+    digest = hashlib.sha256()
+    separator = ""
+    with bounded_memory(connection):
+        reader = connection.execute(
+            "select change_id || ':' || coalesce(payload_hash, '') as change"
+            f" from {rows} order by position"
+        ).to_arrow_reader(ROWS_A_BATCH)
+        for batch in reader:
+            if batch.num_rows:
+                digest.update(f"{separator}{','.join(batch.column(0).to_pylist())}".encode())
+                separator = ","
+    return digest.hexdigest()
 
 
 def finish_plan(
@@ -174,31 +194,19 @@ def finish_plan(
     return read_plan(home, plan_id)
 
 
-def _write_rows(connection: DuckDBPyConnection, folder: Path, name: str, total: int) -> PlanFile:
-    path = folder / f"{name}.rows.parquet"
-    connection.execute(
-        "copy (select change_id, request, request_position as position, phase, action, reason,"
-        " key_type, key_value, match_key, cohort_name, payload_hash, person_ids, anchors"
-        f" from sealed_rows order by request, request_position) to '{_quoted(path)}'"
-        " (format parquet)"
-    )
-    sync_file(path)
-    return _file_of(path, name, "rows", total, 0, None)
-
-
 def _write_csv(
-    connection: DuckDBPyConnection, path: Path, sync: str, role: str, query: str, order: str
+    connection: DuckDBPyConnection, path: Path, sync: str, role: str, query: str
 ) -> PlanFile:
     query = query.replace("$sync", "'" + sync.replace("'", "''") + "'")
     ((rows,),) = connection.execute(
-        f"copy ({query} order by {order}) to '{_quoted(path)}' (format csv, header true)"
+        f"copy ({query}) to '{_quoted(path)}' (format csv, header true)"
     ).fetchall()
     sync_file(path)
     return _file_of(path, sync, role, rows, 0, None)
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def _quoted(text: Path | str) -> str:
+    return str(text).replace("'", "''")
 
 
 def _file_of(

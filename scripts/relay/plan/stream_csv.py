@@ -8,6 +8,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from relay.durable import writing
+from relay.plan.requests import ROWS_A_BATCH, CutRows
 
 # What every row of `amplitude_cohorts` has comes first; then the cohort file's columns by name.
 _FIRST = (
@@ -19,40 +20,42 @@ _FIRST = (
     "last_computed",
     "synced_at",
 )
-ROWS_A_BATCH = 50_000
 
 
-def write_stream_csv(connection: DuckDBPyConnection, path: Path, phase: int) -> int:
-    """Write the records of one phase of `sealed_rows`, a column a field; how many there are.
+def write_stream_csv(
+    connection: DuckDBPyConnection, rows: CutRows, phase: int, path: Path
+) -> int:
+    """Write the records of one phase, a column a field; how many there are.
 
     UTF-8 with a header, `\\n` at line ends, quoted where needed. A field that a record does not
     have is an empty cell, which Lytics takes for no value (UNVERIFIED for the hosted service).
     Fields whose names differ by case alone are columns of their own.
 
     Args:
-        connection: Open warehouse with `sealed_rows`, whose records are flat JSON objects.
-        path: The file; it is written whole.
+        connection: Open warehouse.
+        rows: The rows of a sync, cut; their records are flat JSON objects.
         phase: 1 for removals and ended names, 2 for members.
+        path: The file; it is written whole.
     """
     found = {
         str(name)
         for (name,) in connection.execute(
-            "select distinct unnest(json_keys(record)) from sealed_rows where phase = ?", [phase]
+            f"select distinct unnest(json_keys(record)) from {rows.payload} where phase = ?",
+            [phase],
         ).fetchall()
     }
     names = [*_FIRST, *sorted(found.difference(_FIRST))]
     # By position, not by name: DuckDB's columns are told apart without case.
     columns = ", ".join(f"record ->> {_pointer(name)} as c{i}" for i, name in enumerate(names))
     reader = connection.execute(
-        f"select {columns} from sealed_rows where phase = ? order by request, request_position",
-        [phase],
+        f"select {columns} from {rows.payload} where phase = ? {rows.order}", [phase]
     ).to_arrow_reader(ROWS_A_BATCH)
     written = 0
     with writing(path) as file:
         file.write(_lines([names]))
         for batch in reader:
-            rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-            file.write(_lines(rows))
+            lines = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            file.write(_lines(lines))
             written += batch.num_rows
     return written
 

@@ -1,0 +1,197 @@
+"""The diff of five syncs: against one full outer join, over a long history, and unchanged."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from bench.case import Case, Figure, expect
+from bench.data.membership import SYNCS, Membership
+from bench.measuring import Pairs, Side, alternate, best_wall, median_cpu
+from compiled import CompiledModels
+
+FEW_PLANS, MANY_PLANS = 10, 200
+# The least that finds what differs: the keys of all five syncs, wanted and confirmed.
+ONE_FULL_JOIN = """
+    create or replace table joined as
+    select
+        coalesce(wanted.sync_name, confirmed.sync_name) as sync_name,
+        coalesce(wanted.match_key, confirmed.match_key) as match_key,
+        if(confirmed.match_key is null, 'added', 'removed') as action
+    from (select sync_name, key_type, match_key from identity.keys where status = 'ok') as wanted
+    full join confirmed
+        on wanted.sync_name = confirmed.sync_name
+            and wanted.key_type = confirmed.key_type
+            and wanted.match_key = confirmed.match_key
+    where wanted.match_key is null or confirmed.match_key is null
+"""
+
+
+def prepare(folder: Path, size: int) -> None:
+    """The same cohort after few plans and after many."""
+    models = _models(folder)
+    for plans in (FEW_PLANS, MANY_PLANS):
+        membership = _membership(folder, size, plans)
+        membership.make(models)
+        with duckdb.connect(str(membership.path)) as connection:
+            first, last = membership.confirmed
+            connection.execute(
+                "create table confirmed as select sync_name, key_type, match_key from all_keys"
+                f" where number between {first} and {last}"
+            )
+
+
+def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
+    """Each diff in a transaction that is taken back, so that every round finds the same."""
+    models = _models(folder)
+    few, many = (_membership(folder, size, plans) for plans in (FEW_PLANS, MANY_PLANS))
+    with (
+        duckdb.connect(str(few.path)) as after_few,
+        duckdb.connect(str(many.path)) as after_many,
+    ):
+        # With the fold of one more plan; then that plan is folded for good.
+        history = alternate(
+            _diff(many, after_many, models, changed=True),
+            _diff(few, after_few, models, changed=True),
+            rounds,
+            warm_up=True,
+        )
+        few.diff(after_few, models)
+        changed = _diff(few, after_few, models, changed=True)
+        joined = _taken_back(
+            after_few,
+            lambda: after_few.execute(ONE_FULL_JOIN),
+            lambda: few.check(after_few, "joined", changed=True),
+            before=lambda: few.want(after_few, changed=True),
+        )
+        against_join = alternate(changed, joined, rounds, warm_up=True)
+        unchanged = alternate(_diff(few, after_few, models, changed=False), changed, rounds)
+        peers = [] if size > 200_000 else _peers(few, after_few, size)
+    return [
+        _figure(
+            "diff_five_destinations",
+            size,
+            against_join,
+            f"one full outer join of the keys of all {len(SYNCS)} syncs",
+        ),
+        _figure("diff_unchanged", size, unchanged, "the diff above"),
+        _figure("diff_history", size, history, f"the diff after {FEW_PLANS} plans"),
+        *peers,
+    ]
+
+
+def alone(folder: Path, size: int) -> None:
+    """The diff once."""
+    membership = _membership(folder, size, FEW_PLANS)
+    models = _models(folder)
+    with duckdb.connect(str(membership.path)) as connection:
+        _diff(membership, connection, models, changed=True).once()
+
+
+def _models(folder: Path) -> CompiledModels:
+    return CompiledModels.with_incremental_branches(folder.parent / "compiled")
+
+
+def _membership(folder: Path, size: int, plans: int) -> Membership:
+    return Membership(folder / f"after-{plans}.duckdb", size, plans)
+
+
+def _diff(
+    membership: Membership, connection: DuckDBPyConnection, models: CompiledModels, *, changed: bool
+) -> Side[None]:
+    """What a build runs in the rooms `ledger` and `cohorts`, on tables that were built before."""
+    return _taken_back(
+        connection,
+        lambda: membership.diff(connection, models),
+        lambda: membership.check(connection, "cohorts.membership_changes", changed=changed),
+        before=lambda: membership.want(connection, changed=changed),
+    )
+
+
+def _taken_back(
+    connection: DuckDBPyConnection,
+    run: Callable[[], object],
+    check: Callable[[], None],
+    before: Callable[[], None],
+) -> Side[None]:
+    def begin() -> None:
+        before()
+        connection.execute("begin transaction")
+
+    def work() -> None:
+        run()
+
+    def check_and_take_back(_: None) -> None:
+        check()
+        connection.execute("rollback")
+
+    return Side(work, check_and_take_back, before=begin)
+
+
+def _figure(name: str, size: int, pairs: Pairs, yardstick: str) -> Figure:
+    ratios = sorted(pairs.ratios())
+    return Figure(
+        name,
+        size,
+        ratios[len(ratios) // 2],
+        median_cpu(pairs.ours),
+        best_wall(pairs.ours),
+        ratios[0],
+        ratios[-1],
+        against=f"{yardstick}, {median_cpu(pairs.theirs):.2f} CPU s",
+        note="with the fold of the last plan's answers" if name == "diff_history" else "",
+    )
+
+
+def _peers(membership: Membership, connection: DuckDBPyConnection, size: int) -> list[Figure]:
+    """What one would write by hand: polars anti joins, and sets in a plain loop."""
+    membership.want(connection, changed=True)
+    sides = {
+        "polars: two anti joins a sync, from and to Python": _polars_diff,
+        "plain Python: sets of keys": _set_diff,
+    }
+    moved = size // 100
+    figures = []
+    for name, diff in sides.items():
+        side = Side(
+            lambda diff=diff: diff(connection),  # type: ignore[misc]
+            lambda found: expect("changes", found, dict.fromkeys(SYNCS, (moved, moved))),
+        )
+        costs = [side.once() for _ in range(2)]
+        figures.append(Figure(name, size, best_wall(costs), median_cpu(costs), unit="s"))
+    return figures
+
+
+def _polars_diff(connection: DuckDBPyConnection) -> dict[str, tuple[int, int]]:
+    keys = "select sync_name, key_type, match_key"
+    wanted = connection.execute(f"{keys} from identity.keys where status = 'ok'").pl()
+    confirmed = connection.execute(f"{keys} from confirmed").pl()
+    on = ["key_type", "match_key"]
+    changes = {}
+    for sync in SYNCS:
+        now, before = (side.filter(side["sync_name"] == sync) for side in (wanted, confirmed))
+        added, removed = now.join(before, on=on, how="anti"), before.join(now, on=on, how="anti")
+        changes[sync] = (len(added), len(removed))
+    return changes
+
+
+def _set_diff(connection: DuckDBPyConnection) -> dict[str, tuple[int, int]]:
+    changes = {}
+    for sync in SYNCS:
+        now, before = (
+            set(connection.execute(f"select key_type, match_key from {t}", [sync]).fetchall())
+            for t in ("identity.keys where sync_name = ?", "confirmed where sync_name = ?")
+        )
+        changes[sync] = (len(now - before), len(before - now))
+    return changes
+
+
+CASE = Case(
+    name="diff",
+    what="five syncs of one cohort: what is to be added and removed",
+    sizes=(50_000, 200_000),
+    prepare=prepare,
+    measure=measure,
+    alone=alone,
+)

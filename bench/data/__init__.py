@@ -1,0 +1,1 @@
+"""Seeded data, each with its truth."""

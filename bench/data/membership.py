@@ -1,0 +1,248 @@
+"""What identity and the ledger say of one cohort with five syncs, and which changes are the truth.
+
+Members are numbers, and the cohort is a stretch of them that slides: with every plan the lowest 200
+leave and 200 enter at the top. So who is confirmed after any number of plans is a stretch, and so
+is who is wanted now.
+"""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from bench.case import expect
+from compiled import CompiledModels
+
+SYNCS = {
+    "to-clevertap": ("clevertap", "hold"),
+    "to-clevertap-list": ("clevertap", "resend"),
+    "to-clevertap-property": ("clevertap", "resend"),
+    "to-moengage": ("moengage", "resend"),
+    "to-lytics": ("lytics", "resend"),
+}
+A_PLAN = 200
+ROWS_A_REQUEST = 1000
+GIVEN = (
+    "stg_relay__syncs",
+    "stg_relay__settings",
+    "stg_amplitude__cohort_snapshots",
+    "stg_amplitude__cohorts",
+    "identity__persons",
+    "identity__person_ids",
+    "identity__keys",
+)
+CHANGES = ("cohorts__membership_changes", "cohorts__sync_totals")
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A database in which all plans but the last are folded.
+
+    Attributes:
+        path: Its file.
+        members: How many there are at any time.
+        plans: How many were sent, the first of which added everybody.
+    """
+
+    path: Path
+    members: int
+    plans: int
+
+    @property
+    def confirmed(self) -> tuple[int, int]:
+        """First and last of those who were confirmed by all plans."""
+        moved = A_PLAN * (self.plans - 1)
+        return moved + 1, moved + self.members
+
+    def wanted(self, *, changed: bool) -> tuple[int, int]:
+        """First and last of those who are to be members now: a hundredth of them moves."""
+        moved = self.members // 100 if changed else 0
+        return self.confirmed[0] + moved, self.confirmed[1] + moved
+
+    def make(self, models: CompiledModels) -> None:
+        """Make the database."""
+        with duckdb.connect(str(self.path)) as connection:
+            _make_inputs(connection, self)
+            _send(connection, self, 1, self.plans - 1)
+            models.run(connection, CHANGES, given=GIVEN)
+            _send(connection, self, self.plans, self.plans)
+            connection.execute("checkpoint")
+
+    def diff(self, connection: DuckDBPyConnection, models: CompiledModels) -> None:
+        """Fold what the ledger has new, and find the changes of all five syncs."""
+        models.run(connection, CHANGES, given=GIVEN, again=True)
+
+    def want(self, connection: DuckDBPyConnection, *, changed: bool) -> None:
+        """Let identity say who is to be a member now."""
+        first, last = self.wanted(changed=changed)
+        connection.execute(
+            "create or replace view identity.keys as select * exclude (number) from all_keys"
+            f" where number between {first} and {last}"
+        )
+
+    def check(self, connection: DuckDBPyConnection, changes: str, *, changed: bool) -> None:
+        """Compare the changes with the truth: of each sync, who is added and who is removed."""
+        moved = self.members // 100 if changed else 0
+        first, last = self.confirmed
+        truth = {
+            (sync, *change)
+            for sync in SYNCS
+            for change in (
+                ("added", moved, _sum_of(connection, last + 1, last + moved)),
+                ("removed", moved, _sum_of(connection, first, first + moved - 1)),
+            )
+            if moved
+        }
+        found = connection.execute(
+            "select sync_name, action, count(*), sum(hash(match_key))"
+            f" from {changes} group by sync_name, action"
+        ).fetchall()
+        expect("changes", set(found), truth)
+
+
+def _sum_of(connection: DuckDBPyConnection, first: int, last: int) -> int:
+    ((total,),) = connection.execute(
+        "select coalesce(sum(hash('user-' || hash(number))), 0)"
+        " from range(?, ?) as numbers(number)",
+        [first, last + 1],
+    ).fetchall()
+    return int(total)
+
+
+def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None:
+    connection.execute(resources.files("relay").joinpath("raw.sql").read_text(encoding="utf-8"))
+    connection.execute("insert into raw.ledger_generation values (1)")
+    for schema in ("staging", "identity"):
+        connection.execute(f"create schema {schema}")
+    connection.execute(
+        "create table staging.stg_relay__settings as select timestamp '2026-03-01' as planned_at,"
+        " false as retries_rejected, cast(null as varchar) as undoes,"
+        " true as clevertap_reassert, true as moengage_reassert, true as lytics_reassert"
+    )
+    connection.execute(
+        "create table staging.stg_amplitude__cohorts as select '7' as cohort_id,"
+        " false as is_archived, cast(null as timestamp) as vanished_at"
+    )
+    connection.execute(
+        "create table staging.stg_amplitude__cohort_snapshots as select '7@1' as snapshot_id,"
+        " '7' as cohort_id, 'Cart' as cohort_name, timestamp '2026-03-01' as last_computed_at,"
+        " true as is_newest"
+    )
+    connection.execute(
+        "create table syncs (sync_name varchar, destination varchar, on_unknown varchar)"
+    )
+    for name, (destination, on_unknown) in SYNCS.items():
+        connection.execute("insert into syncs values (?, ?, ?)", [name, destination, on_unknown])
+    connection.execute(
+        "create table staging.stg_relay__syncs as select sync_name, 'cohort_sync' as kind,"
+        " destination, '7' as cohort_id, 'events' as delivery, true as is_enabled,"
+        " cast(null as varchar) as segment_name, on_unknown, 30.0 as max_removed_percent,"
+        " 300.0 as max_added_percent, 50 as min_members from syncs"
+    )
+    ever = membership.wanted(changed=True)[1]
+    connection.execute(
+        "create table people as select number, left(sha256(number::varchar), 32) as person_id,"
+        " 'amplitude_id:default:' || number as anchor, 'user-' || hash(number) as match_key"
+        f" from range(1, {ever + 1}) as numbers(number)"
+    )
+    connection.execute(
+        "create view identity.persons as"
+        " select person_id, anchor, false as is_suppressed from people"
+    )
+    connection.execute(
+        "create view identity.person_ids as select person_id, anchor as identifier from people"
+    )
+    connection.execute(
+        "create table all_keys as select people.number, syncs.sync_name, syncs.destination,"
+        " '7' as cohort_id, people.person_id, 'ok' as status, 'identity' as key_type,"
+        " people.match_key as key_value, people.match_key, true as is_first_of_key"
+        " from syncs, people order by syncs.sync_name, people.number"
+    )
+    membership.want(connection, changed=False)
+
+
+def _send(connection: DuckDBPyConnection, membership: Membership, first: int, last: int) -> None:
+    """Put plans and their ledger into the raw tables: sent in full, everything taken."""
+    connection.execute(
+        "insert into raw.plans select format('plan-{:04}', number), 'h', 'sync',"
+        " timestamp '2026-01-01' + to_hours(number), null, true"
+        " from range(?, ?) as numbers(number)",
+        [first, last + 1],
+    )
+    connection.execute(
+        "insert into raw.plan_syncs by name select format('plan-{:04}', number) as plan_id,"
+        " sync_name, 'cohort_sync' as kind, destination, '7' as cohort_id, 'Cart' as cohort_name,"
+        " 0 as ledger_seq, 'ready' as state, true as has_rows"
+        " from syncs, range(?, ?) as numbers(number)",
+        [first, last + 1],
+    )
+    connection.execute(
+        """
+        create or replace temp table sent as
+        with changes as (
+            select *, 1 as phase, (number - 1) // $a_plan + 2 as plan from people
+            union all
+            select
+                *, 2 as phase,
+                if(number <= $members, 1, (number - $members - 1) // $a_plan + 2) as plan
+            from people
+        ),
+        placed as (
+            select
+                *,
+                row_number() over (partition by plan, phase order by number) - 1 as place
+            from changes
+            where plan between $first and $last
+        )
+        select
+            format('plan-{:04}', plan) as plan_id,
+            syncs.sync_name,
+            left(sha256(syncs.sync_name || number || phase), 32) as change_id,
+            place // $a_request + if(phase = 1 or plan = 1, 1, 2) as request,
+            place % $a_request as position,
+            phase,
+            if(phase = 1, 'removed', 'added') as action,
+            if(phase = 1, 'left_cohort', 'entered') as reason,
+            'identity' as key_type,
+            match_key as key_value,
+            match_key,
+            'Cart' as cohort_name,
+            left(sha256('p' || number), 32) as payload_hash,
+            [person_id] as person_ids,
+            [anchor] as anchors
+        from syncs, placed
+        order by plan, sync_name, phase, place
+        """,
+        {
+            "first": first,
+            "last": last,
+            "members": membership.members,
+            "a_plan": A_PLAN,
+            "a_request": ROWS_A_REQUEST,
+        },
+    )
+    connection.execute("insert into raw.plan_rows by name select * from sent")
+    connection.execute(
+        """
+        insert into raw.ledger_lines by name
+        with requests as (
+            select distinct plan_id, sync_name, request, kind
+            from sent, (values ('sending'), ('answered')) as kinds(kind)
+        )
+        select
+            (select coalesce(max(seq), 0) from raw.ledger_lines)
+            + row_number() over (order by plan_id, sync_name, request, kind desc) as seq,
+            timestamp '2026-01-02' as at,
+            *,
+            1 as attempt,
+            if(kind = 'answered', 200, null) as http_status,
+            if(kind = 'answered', 'delivered', null) as outcome,
+            [] as rejected,
+            [] as unknown,
+            plan_id || '.ndjson' as line_file
+        from requests
+        order by seq
+        """
+    )
