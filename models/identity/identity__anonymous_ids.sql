@@ -1,5 +1,4 @@
--- One row per anonymous id to look at and device it was seen on without a user: when first, and in
--- which row (ID-10).
+-- One row per anonymous id to look at and device: its first row there without a user (ID-10).
 {{ config(materialized='view', tags=['each_build']) }}
 {% set anew = resolves_anew('links') -%}
 
@@ -19,7 +18,7 @@ sightings as (
         and user_key is null
         and device_key is not null
         {% if not anew %}
-            and identifier_key in (select identifier_key from touched)
+            and identifier_key in (select touched.identifier_key from touched)
         {% endif %}
 
 ),
@@ -28,10 +27,10 @@ devices as (
 
     select devices.device_key
     from {{ ref('identity__devices') }} as devices
-    cross join {{ ref('stg_relay__settings') }} as settings
+    cross join {{ ref('stg_relay__settings') }} as relay_settings
     where
         not devices.is_shared
-        and settings.device_linking = 'first_known_user'
+        and relay_settings.device_linking = 'first_known_user'
 
 ),
 
@@ -42,7 +41,7 @@ known as (
     where
         user_key is not null
         {% if not anew %}
-            and amplitude_key in (select identifier_key from touched)
+            and amplitude_key in (select touched.identifier_key from touched)
         {% endif %}
 
 ),
@@ -59,7 +58,7 @@ anonymous as (
         min(coalesce(first_seen_at, timestamp 'infinity')) as anonymous_at,
         {{ first_of('first_seen_at', 'first_row') }} as anonymous_row
     from sightings
-    group by all
+    group by left_key, left_id_type, left_id_value, namespace, device_key, device_id
 
 )
 

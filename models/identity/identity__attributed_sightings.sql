@@ -1,5 +1,4 @@
--- One row per sighting with the identifier whose rows they are: its user id, else its amplitude id,
--- else its device.
+-- One row per sighting and whose rows they are: its user id's, else amplitude id's, else device's.
 {{ config(materialized='view') }}
 
 -- Named in both places: a CTE that is read twice would be kept, and hide the tables from filters.

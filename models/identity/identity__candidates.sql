@@ -1,5 +1,4 @@
--- One row per candidate link: the left identifier may be the person of the right one (ID-7). Rank 1
--- is the first.
+-- One row per candidate link: the left may be the person of the right; rank 1 is the first (ID-7).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -20,7 +19,7 @@ sightings as (
 
     select * from {{ ref('identity__sightings') }}
     {% if not anew %}
-        where amplitude_key in (select identifier_key from touched)
+        where amplitude_key in (select touched.identifier_key from touched)
     {% endif %}
 
 ),
@@ -38,11 +37,11 @@ overrides as (
 
 ),
 
-merges as (
+merge_rows as (
 
     select * from {{ ref('identity__merges') }}
     {% if not anew %}
-        where left_key in (select identifier_key from touched)
+        where left_key in (select touched.identifier_key from touched)
     {% endif %}
 
 ),
@@ -53,7 +52,7 @@ device_links as (
     where
         right_key is not null
         {% if not anew %}
-            and left_key in (select identifier_key from touched)
+            and left_key in (select touched.identifier_key from touched)
         {% endif %}
 
 ),
@@ -119,7 +118,7 @@ merged as (
         || coalesce(' of ' || strftime(first_seen_at, '%Y-%m-%dT%H:%M:%SZ'), '') as first_row,
         first_seen_at,
         last_seen_at
-    from merges
+    from merge_rows
 
 ),
 
@@ -138,8 +137,8 @@ stated as (
     select stronger.*
     from stronger
     where
-        left_key not in (select amplitude_key from contaminated)
-        and right_key not in (select amplitude_key from contaminated)
+        left_key not in (select contaminated.amplitude_key from contaminated)
+        and right_key not in (select contaminated.amplitude_key from contaminated)
 
 ),
 
@@ -163,8 +162,7 @@ suggested as (
         device_id,
         known_row
     from device_links
-    anti join stated
-        using (left_key)
+    where left_key not in (select stated.left_key from stated)
     qualify row_number() over (
         partition by left_key
         order by known_at, right_id_value, device_id

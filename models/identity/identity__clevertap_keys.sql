@@ -1,6 +1,7 @@
--- One row per CleverTap sync and member: the identity or CleverTap ID it is known by, or why there
--- is none (ID-18).
+-- One row per CleverTap sync and member: identity or CleverTap ID, or why there is none (ID-18).
 {{ config(materialized='view') }}
+
+{% set object_id = '[A-Za-z0-9()!:@$_=|<>;+.-]{1,64}' -%}
 
 with
 
@@ -36,32 +37,30 @@ directory as (
 
 ),
 
-{% set object_id = '[A-Za-z0-9()!:@$_=|<>;+.-]{1,64}' -%}
-
+-- Values that CleverTap would refuse are skipped, and what is withheld is not offered.
 chosen as (
 
     select
         offered.sync_name,
-        offered.person_id,
-        count(*) filter (where offered.kind = 'user') as user_values_count,
-        count(*) filter (where offered.kind = 'anonymous' and offered.withheld is null)
+        offered.anchor_key,
+        count(*) filter (where offered.value_kind = 'user') as user_values_count,
+        count(*) filter (where offered.value_kind = 'anonymous' and offered.withheld is null)
             as anonymous_values_count,
         arg_min(offered.offered_value, offered.place) filter (
             where
-            offered.kind = 'user'
+            offered.value_kind = 'user'
             and strlen(offered.offered_value) <= settings.clevertap_max_identity_bytes
         ) as identity_value,
         arg_min(offered.offered_value, offered.place) filter (
             where
-            offered.kind = 'anonymous'
+            offered.value_kind = 'anonymous'
             and offered.withheld is null
             and regexp_full_match(offered.offered_value, '{{ object_id }}')
         ) as object_value,
-        arg_min(offered.withheld, offered.place) filter (where offered.kind = 'anonymous')
-            as withheld
+        arg_min(offered.withheld, offered.place) as withheld
     from offered
     cross join settings
-    group by offered.sync_name, offered.person_id
+    group by offered.sync_name, offered.anchor_key
 
 ),
 
@@ -71,7 +70,7 @@ decided as (
         syncs.sync_name,
         syncs.destination,
         syncs.cohort_id,
-        members.person_id,
+        members.anchor_key,
         coalesce(chosen.identity_value, chosen.object_value) as key_value,
         case
             when chosen.identity_value is not null then 'identity'
@@ -93,7 +92,7 @@ decided as (
     inner join members
         on syncs.cohort_id = members.cohort_id
     left join chosen
-        on syncs.sync_name = chosen.sync_name and members.person_id = chosen.person_id
+        on syncs.sync_name = chosen.sync_name and members.anchor_key = chosen.anchor_key
 
 ),
 
@@ -111,29 +110,42 @@ matched as (
 
 ),
 
--- The directory in the form in which keys are compared.
-known as (
+-- The directory's identities and CleverTap IDs, in the form in which keys are compared.
+listed as (
 
     select
         'identity' as key_type,
-        if(settings.clevertap_match_case = 'exact', user_key, {{ fold_text('user_key') }})
-            as match_key
+        user_key as key_value
     from directory
-    cross join settings
-    where user_key is not null
 
-    union distinct
+    union all
 
     select
         'object_id' as key_type,
+        anonymous_key as key_value
+    from directory
+
+),
+
+known as (
+
+    select distinct
+        listed.key_type,
         if(
             settings.clevertap_match_case = 'exact',
-            anonymous_key,
-            {{ fold_text('anonymous_key') }}
+            listed.key_value,
+            {{ fold_text('listed.key_value') }}
         ) as match_key
-    from directory
+    from listed
     cross join settings
-    where anonymous_key is not null
+    where listed.key_value is not null
+
+),
+
+extent as (
+
+    select count(*) as rows_count
+    from directory
 
 )
 
@@ -141,10 +153,11 @@ select
     matched.*,
     cast(null as varchar) as matched_on,
     case
-        when matched.status != 'ok' or not exists (select 1 from known) then null
+        when matched.status != 'ok' or extent.rows_count = 0 then null
         when known.match_key is not null then 'existing_profile'
         else 'creates_profile'
     end as effect
 from matched
+cross join extent
 left join known
     on matched.key_type = known.key_type and matched.match_key = known.match_key

@@ -1,5 +1,4 @@
--- One row per cohort, row of its files and run of snapshots that hold it, numbered and dated by
--- those snapshots.
+-- One row per cohort, row of its files and run of snapshots with it, numbered and dated by them.
 {{ config(materialized='view') }}
 
 with

@@ -1,5 +1,4 @@
--- One row per amplitude id that many strangers share because a product sent a junk user id for
--- them.
+-- One row per amplitude id that strangers share because a junk user id was sent for them (ID-5).
 with
 
 sightings as not materialized (

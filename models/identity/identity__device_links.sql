@@ -1,5 +1,4 @@
--- One row per anonymous id and device it was seen on: the known user who followed there, if any
--- (ID-10).
+-- One row per anonymous id and device: the known user who followed it there, if any (ID-10).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -28,7 +27,7 @@ known_users as (
     from {{ ref('identity__sightings') }}
     where
         user_key is not null
-        and device_key in (select device_key from anonymous)
+        and device_key in (select anonymous.device_key from anonymous)
 
 ),
 
@@ -58,8 +57,7 @@ known_users as (
     ),
 
     -- Who followed before may only give way to somebody in a new row. For an id that is new here,
-    -- or
-    -- first seen at another time than was known, old rows since that time are looked at too.
+    -- or was first seen at another time than was known, old rows since then are looked at too.
     looked_for_anew as (
 
         select min(anonymous.anonymous_at) as since_at
@@ -90,7 +88,7 @@ known_users as (
             device_id,
             user_id
         from {{ ref('identity__event_rows') }}
-        where event_time >= (select since_at from looked_for_anew)
+        where event_time >= (select looked_for_anew.since_at from looked_for_anew)
 
         union all
 
@@ -103,7 +101,7 @@ known_users as (
         from {{ ref('identity__event_rows') }}
         where
             event_time is null
-            and (select since_at from looked_for_anew) is not null
+            and (select looked_for_anew.since_at from looked_for_anew) is not null
 
     ),
 {%- endif %}
@@ -169,7 +167,7 @@ firsts as (
             'user_id': user_id,
             'known_row': known_row,
             'user_key': user_key
-        }) as first
+        }) as followed_by
     from found
     group by left_key, device_key
 
@@ -183,17 +181,17 @@ select
     anonymous.namespace,
     anonymous.device_key,
     anonymous.device_id,
-    firsts.first['user_key'] as right_key,
+    firsts.followed_by['user_key'] as right_key,
     'user_id' as right_id_type,
-    firsts.first['user_id'] as right_id_value,
+    firsts.followed_by['user_id'] as right_id_value,
 
     -- the evidence
     anonymous.anonymous_row,
-    firsts.first['known_row'] as known_row,
+    firsts.followed_by['known_row'] as known_row,
 
     -- times, those of rows without one at the end of all
     anonymous.anonymous_at,
-    firsts.first['known_at'] as known_at
+    firsts.followed_by['known_at'] as known_at
 from anonymous
 left join firsts
     on

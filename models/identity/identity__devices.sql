@@ -1,5 +1,4 @@
--- One row per device: how many users were seen on it, whether it is shared, and whose it is
--- (ID-10).
+-- One row per device: how many users were seen on it, whether it is shared, whose it is (ID-10).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -8,13 +7,8 @@
 ) }}
 {% set anew = resolves_anew('links') -%}
 
+-- depends_on: {{ ref('identity__touched') }}
 with
-
-touched as (
-
-    select * from {{ ref('identity__touched') }}
-
-),
 
 settings as (
 
@@ -28,7 +22,9 @@ sightings as{% if anew %} not materialized{% endif %} (
     {% if anew %}
         where device_key is not null
     {% else %}
-        where device_key in (select identifier_key from touched)
+        where device_key in (
+            select touched.identifier_key from {{ ref('identity__touched') }} as touched
+        )
     {% endif %}
 
 ),

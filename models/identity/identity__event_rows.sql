@@ -1,5 +1,4 @@
--- One row per event that is evidence of who is who: one of each uuid, none that was sent by
--- ourselves.
+-- One row per event that is evidence of who is who: one of each uuid, none that we sent (ID-2).
 {{ config(materialized='view') }}
 
 with
@@ -51,7 +50,12 @@ rows_once as (
 select
     cast(rows_once.uuid as varchar) as row_key,
     coalesce(namespaces.namespace, 'default') as namespace,
-    rows_once.* exclude (uuid, project)
+    rows_once.amplitude_id,
+    rows_once.user_id,
+    rows_once.device_id,
+    rows_once.user_properties,
+    rows_once.event_time,
+    rows_once.load_id
 from rows_once
 left join namespaces
     on rows_once.project = namespaces.project

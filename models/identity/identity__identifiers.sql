@@ -1,5 +1,4 @@
--- One row per identifier, also of those that only links name: what it follows, where that ends,
--- whose anchor is there.
+-- One row per identifier, also of those that links alone name: where its chain ends, whose anchor.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -32,7 +31,7 @@ nodes as (
 
     select * from all_nodes
     {% if not anew %}
-        where identifier_key in (select identifier_key from region)
+        where identifier_key in (select region.identifier_key from region)
     {% endif %}
 
 ),
@@ -47,7 +46,7 @@ first_links as (
     where
         link_rank = 1
         {% if not anew %}
-            and left_key in (select identifier_key from region)
+            and left_key in (select region.identifier_key from region)
         {% endif %}
 
 ),
@@ -64,7 +63,7 @@ followed as (
         *,
         cast(null as varchar) as left_order
     from first_links
-    where left_key not in (select identifier_key from stops)
+    where left_key not in (select stops.identifier_key from stops)
 
 ),
 
@@ -87,7 +86,7 @@ links as (
     from followed
     anti join longer
         on followed.left_key = longer.left_key
-    where followed.left_key in (select right_key from longer)
+    where followed.left_key in (select passed.right_key from longer as passed)
 
 ),
 
@@ -104,7 +103,7 @@ ends as (
         right_key as end_key,
         steps
     from walk
-    where round = (select max(round) from walk)
+    where round = (select max(rounds.round) from walk as rounds)
 
 ),
 
@@ -188,14 +187,14 @@ named as (
 
         -- Seen again, and nothing else: the dates alone are new.
         select
-            identifiers.* exclude (build_number) replace (
+            identifiers.* replace (
                 all_nodes.first_seen_at as first_seen_at,
                 all_nodes.last_seen_at as last_seen_at
             )
         from {{ this }} as identifiers
         inner join all_nodes
             on identifiers.identifier_key = all_nodes.identifier_key
-        where identifiers.identifier_key not in (select identifier_key from region)
+        where identifiers.identifier_key not in (select region.identifier_key from region)
     {% endif %}
 
 )

@@ -1,5 +1,11 @@
--- One row per sync and person in its cohort's newest snapshot: its one key at the destination, or
--- why there is none.
+-- One row per sync and person in its cohort's newest snapshot: the key, or why there is none.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='sync_name',
+    meta={'part': 'keys'},
+) }}
+
 with
 
 keys as (
@@ -22,18 +28,22 @@ persons as (
 decided as (
 
     select
-        keys.* replace (
-            if(persons.is_suppressed, 'suppressed', keys.status) as status,
-            if(persons.is_suppressed, null, keys.detail) as detail,
-            if(persons.is_suppressed, null, keys.key_type) as key_type,
-            if(persons.is_suppressed, null, keys.key_value) as key_value,
-            if(persons.is_suppressed, null, keys.match_key) as match_key,
-            if(persons.is_suppressed, null, keys.matched_on) as matched_on,
-            if(persons.is_suppressed, null, keys.effect) as effect
-        )
+        keys.sync_name,
+        keys.destination,
+        keys.cohort_id,
+        keys.anchor_key,
+        persons.person_id,
+        if(persons.is_suppressed, 'suppressed', keys.status) as status,
+        if(persons.is_suppressed, null, keys.detail) as detail,
+        if(persons.is_suppressed, null, keys.key_type) as key_type,
+        if(persons.is_suppressed, null, keys.key_value) as key_value,
+        if(persons.is_suppressed, null, keys.match_key) as match_key,
+        if(persons.is_suppressed, null, keys.matched_on) as matched_on,
+        if(persons.is_suppressed, null, keys.effect) as effect
     from keys
     inner join persons
-        on keys.person_id = persons.person_id
+        on keys.anchor_key = persons.anchor_key
+    where {{ has_keys_to_build() }}
 
 ),
 
@@ -59,6 +69,7 @@ select
     decided.destination,
     decided.cohort_id,
     decided.person_id,
+    decided.anchor_key,
 
     -- the key
     decided.status,

@@ -1,17 +1,18 @@
--- One row per candidate link: what it states, what shows it, and whether it is followed, agrees or
--- is refused.
+-- One row per candidate link: what it states and shows it; followed, agreeing or refused (ID-7).
 {{ config(materialized='view') }}
 
 with
 
--- Tables are named where they are read: a CTE that is read twice would be kept, and hide them from
--- filters.
+-- Tables are named where they are read: a CTE read twice would be kept, and hide them from filters.
 judged as (
 
     select
         candidates.*,
-        left_ends.follows_key is not distinct from candidates.right_key
-        and left_ends.follows_class = candidates.link_class as is_followed,
+        coalesce(
+            left_ends.follows_key = candidates.right_key
+            and left_ends.follows_class = candidates.link_class,
+            false
+        ) as is_followed,
         coalesce(left_ends.end_key = right_ends.end_key, false) as is_one_person,
         left_ends.anchor_key as left_anchor_key,
         right_ends.anchor_key as right_anchor_key,

@@ -34,7 +34,7 @@ chosen as (
         syncs.sync_name,
         syncs.destination,
         syncs.cohort_id,
-        members.person_id,
+        members.anchor_key,
         coalesce(persons.canonical_amplitude_id, persons.primary_user_id) as unique_id,
         if(persons.canonical_amplitude_id is null, 'amplitude_user_id', 'amplitude_id')
             as unique_id_type
@@ -42,7 +42,7 @@ chosen as (
     inner join members
         on syncs.cohort_id = members.cohort_id
     inner join persons
-        on members.person_id = persons.person_id
+        on members.anchor_key = persons.anchor_key
 
 ),
 
@@ -65,7 +65,7 @@ select
     sync_name,
     destination,
     cohort_id,
-    person_id,
+    anchor_key,
     if(status = 'ok', unique_id, null) as key_value,
     if(status = 'ok', unique_id_type, null) as key_type,
     status,

@@ -1,4 +1,11 @@
 -- One row per cohort and person in its newest snapshot.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='cohort_id',
+    meta={'part': 'keys'},
+) }}
+
 with
 
 members as (
@@ -28,34 +35,57 @@ identifiers as not materialized (
 
 ),
 
-keyed as (
+rows_of_cohorts as (
 
     select
         members.cohort_id,
+        members.amplitude_id,
+        members.user_id,
         members.row_count,
-        {{ identifier_key(
-            "'user_id'", "coalesce(namespaces.namespace, 'default')", 'members.user_id'
-        ) }} as user_key,
-        {{ identifier_key(
-            "'amplitude_id'", "coalesce(namespaces.namespace, 'default')", 'members.amplitude_id'
-        ) }} as amplitude_key
+        coalesce(namespaces.namespace, 'default') as namespace
     from members
     inner join snapshots
         on members.cohort_id = snapshots.cohort_id
     left join namespaces
         on snapshots.app_id = namespaces.project
 
+),
+
+keyed as (
+
+    select
+        cohort_id,
+        row_count,
+        {{ identifier_key("'user_id'", 'namespace', 'user_id') }} as user_key,
+        {{ identifier_key("'amplitude_id'", 'namespace', 'amplitude_id') }} as amplitude_key
+    from rows_of_cohorts
+
+),
+
+-- A row is of the person of its user id; without one that names somebody, of its amplitude id.
+named as (
+
+    select
+        keyed.cohort_id,
+        keyed.row_count,
+        coalesce(by_user.anchor_key, by_amplitude.anchor_key) as anchor_key
+    from keyed
+    left join identifiers as by_user
+        on keyed.user_key = by_user.identifier_key
+    left join identifiers as by_amplitude
+        on keyed.amplitude_key = by_amplitude.identifier_key
+
 )
 
 select
-    keyed.cohort_id,
-    coalesce(by_user.anchor_key, by_amplitude.anchor_key) as anchor_key,
-    {{ person_id_of('coalesce(by_user.anchor_key, by_amplitude.anchor_key)') }} as person_id,
-    cast(sum(keyed.row_count) as bigint) as rows_count
-from keyed
-left join identifiers as by_user
-    on keyed.user_key = by_user.identifier_key
-left join identifiers as by_amplitude
-    on keyed.amplitude_key = by_amplitude.identifier_key
-where coalesce(by_user.anchor_key, by_amplitude.anchor_key) is not null
-group by all
+    -- keys
+    cohort_id,
+    anchor_key,
+
+    -- attributes
+    cast(sum(row_count) as bigint) as rows_count
+from named
+where
+    {{ has_keys_to_build() }}
+    and anchor_key is not null
+group by cohort_id, anchor_key

@@ -1,5 +1,4 @@
--- One row per pair of usable amplitude ids: Amplitude says that the right one absorbed the left one
--- (ID-9).
+-- One row per pair of amplitude ids of which Amplitude says that the right absorbed the left.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -27,16 +26,16 @@ junk_ids as (
 
 ),
 
-merges as (
+merge_rows as (
 
     select * from {{ ref('stg_amplitude__merges') }}
     where
         amplitude_id != merged_amplitude_id
         {% if not resolves_anew('evidence') %}
             and amplitude_id in (
-                select amplitude_id
-                from {{ ref('stg_amplitude__merges') }}
-                where load_id > (select since_load_id from scope)
+                select new_rows.amplitude_id
+                from {{ ref('stg_amplitude__merges') }} as new_rows
+                where new_rows.load_id > (select scope.since_load_id from scope)
             )
         {% endif %}
 
@@ -46,17 +45,17 @@ pairs as (
 
     select
         coalesce(namespaces.namespace, 'default') as namespace,
-        merges.amplitude_id,
-        merges.merged_amplitude_id,
+        merge_rows.amplitude_id,
+        merge_rows.merged_amplitude_id,
         -- A row is its pair and its time, however often it was delivered.
-        count(distinct coalesce(merges.merged_at, timestamp 'infinity')) as row_count,
-        min(merges.merged_at) as first_seen_at,
-        max(merges.merged_at) as last_seen_at,
-        max(merges.load_id) as load_id
-    from merges
+        count(distinct coalesce(merge_rows.merged_at, timestamp 'infinity')) as row_count,
+        min(merge_rows.merged_at) as first_seen_at,
+        max(merge_rows.merged_at) as last_seen_at,
+        max(merge_rows.load_id) as load_id
+    from merge_rows
     left join namespaces
-        on merges.project = namespaces.project
-    group by namespaces.namespace, merges.amplitude_id, merges.merged_amplitude_id
+        on merge_rows.project = namespaces.project
+    group by namespaces.namespace, merge_rows.amplitude_id, merge_rows.merged_amplitude_id
 
 )
 

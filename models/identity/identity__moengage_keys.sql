@@ -16,15 +16,6 @@ members as (
 
 ),
 
-offered as (
-
-    select offered_values.*
-    from {{ ref('identity__offered_values') }} as offered_values
-    semi join syncs
-        on offered_values.sync_name = syncs.sync_name
-
-),
-
 settings as (
 
     select * from {{ ref('stg_relay__settings') }}
@@ -39,15 +30,28 @@ blocked as (
 
 directory as (
 
-    select
-        user_key,
-        anonymous_key
-    from {{ ref('stg_directories__known_users') }}
+    select * from {{ ref('stg_directories__known_users') }}
     where destination = 'moengage'
 
 ),
 
-known_user_ids as (
+offered as (
+
+    select offered_values.*
+    from {{ ref('identity__offered_values') }} as offered_values
+    semi join syncs
+        on offered_values.sync_name = syncs.sync_name
+
+),
+
+extent as (
+
+    select count(*) > 0 as is_loaded
+    from directory
+
+),
+
+known_users as (
 
     select distinct user_key
     from directory
@@ -55,7 +59,33 @@ known_user_ids as (
 
 ),
 
--- Without a directory every user id is taken for known, and every anonymous value for nobody's.
+user_values as (
+
+    select
+        offered.sync_name,
+        offered.anchor_key,
+        count(*) as values_count,
+        count(*) filter (
+            where length(offered.offered_value) > 1 and blocked.blocked_value is null
+        ) as sendable_count,
+        -- Without a directory, the first one.
+        arg_min(offered.offered_value, offered.place) filter (
+            where
+            length(offered.offered_value) > 1
+            and blocked.blocked_value is null
+            and (known_users.user_key is not null or not extent.is_loaded)
+        ) as key_value
+    from offered
+    cross join extent
+    left join blocked
+        on {{ fold_text('offered.offered_value') }} = blocked.blocked_value
+    left join known_users
+        on offered.offered_value = known_users.user_key
+    where offered.value_kind = 'user'
+    group by offered.sync_name, offered.anchor_key
+
+),
+
 anonymous_users as (
 
     select
@@ -68,44 +98,19 @@ anonymous_users as (
 
 ),
 
-user_values as (
-
-    select
-        offered.sync_name,
-        offered.person_id,
-        count(*) as values_count,
-        count(*) filter (
-            where length(offered.offered_value) > 1 and blocked.blocked_value is null
-        ) as sendable_count,
-        arg_min(offered.offered_value, offered.place) filter (
-            where
-            length(offered.offered_value) > 1
-            and blocked.blocked_value is null
-            and (known_user_ids.user_key is not null or not exists (select 1 from directory))
-        ) as key_value
-    from offered
-    left join blocked
-        on {{ fold_text('offered.offered_value') }} = blocked.blocked_value
-    left join known_user_ids
-        on offered.offered_value = known_user_ids.user_key
-    where offered.kind = 'user'
-    group by offered.sync_name, offered.person_id
-
-),
-
--- What the directory says about each anonymous value of a member.
+-- What the directory says of each anonymous value; without one, every value is nobody's.
 answers as (
 
     select
         offered.sync_name,
-        offered.person_id,
+        offered.anchor_key,
         offered.place,
         offered.offered_value,
-        anonymous_users.user_key,
         offered.withheld,
+        anonymous_users.user_key,
         case
             when offered.withheld is not null then null
-            when not exists (select 1 from directory)
+            when not extent.is_loaded
                 then if(user_values.values_count is null, 'anonymous_only', null)
             when anonymous_users.users_count > 1 then 'ambiguous'
             when anonymous_users.users_count = 1
@@ -114,13 +119,14 @@ answers as (
             else 'unknown'
         end as answer
     from offered
+    cross join extent
     left join user_values
         on
             offered.sync_name = user_values.sync_name
-            and offered.person_id = user_values.person_id
+            and offered.anchor_key = user_values.anchor_key
     left join anonymous_users
         on offered.offered_value = anonymous_users.anonymous_key
-    where offered.kind = 'anonymous'
+    where offered.value_kind = 'anonymous'
 
 ),
 
@@ -128,7 +134,7 @@ anonymous_values as (
 
     select
         answers.sync_name,
-        answers.person_id,
+        answers.anchor_key,
         count(answers.answer) as values_count,
         arg_min(
             {
@@ -147,7 +153,7 @@ anonymous_values as (
         arg_min(answers.withheld, answers.place) as withheld
     from answers
     cross join settings
-    group by answers.sync_name, answers.person_id
+    group by answers.sync_name, answers.anchor_key
 
 ),
 
@@ -157,13 +163,15 @@ joined as (
         syncs.sync_name,
         syncs.destination,
         syncs.cohort_id,
-        members.person_id,
+        members.anchor_key,
         coalesce(user_values.key_value, anonymous_values.found['key_value']) as key_value,
         if(
-            user_values.key_value is not null, 'user_id', anonymous_values.found['key_type']
+            user_values.key_value is not null,
+            'user_id',
+            anonymous_values.found['key_type']
         ) as key_type,
         case
-            when not exists (select 1 from directory) then 'unverified'
+            when not extent.is_loaded then 'unverified'
             when user_values.key_value is not null then 'user_id'
             else 'moe_anonymous_id'
         end as matched_on,
@@ -173,20 +181,22 @@ joined as (
             when anonymous_values.is_anonymous_only then 'anonymous_only'
             when user_values.values_count > 0 and user_values.sendable_count = 0
                 then 'banned_id'
-            when coalesce(user_values.values_count, 0) + coalesce(anonymous_values.values_count, 0)
-                = 0
-                then coalesce(anonymous_values.withheld, 'no_identifier')
-            else 'unknown_user'
+            when user_values.values_count > 0 or anonymous_values.values_count > 0
+                then 'unknown_user'
+            else coalesce(anonymous_values.withheld, 'no_identifier')
         end as detail
     from syncs
+    cross join extent
     inner join members
         on syncs.cohort_id = members.cohort_id
     left join user_values
-        on syncs.sync_name = user_values.sync_name and members.person_id = user_values.person_id
+        on
+            syncs.sync_name = user_values.sync_name
+            and members.anchor_key = user_values.anchor_key
     left join anonymous_values
         on
             syncs.sync_name = anonymous_values.sync_name
-            and members.person_id = anonymous_values.person_id
+            and members.anchor_key = anonymous_values.anchor_key
 
 )
 
@@ -194,7 +204,7 @@ select
     sync_name,
     destination,
     cohort_id,
-    person_id,
+    anchor_key,
     key_value,
     key_type,
     case

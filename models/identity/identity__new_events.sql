@@ -1,5 +1,4 @@
--- One row per event, as evidence, that came since the last complete build; none if all is resolved
--- anew.
+-- One row per event that came since the last complete build, as evidence; none if all is anew.
 with
 
 scope as (
@@ -17,7 +16,5 @@ event_rows as (
 select *
 from event_rows
 where
-    -- By load, not by time: a late row is new too. So few rows are read of so many that each
-    -- build's
-    -- models read them here.
-    load_id > (select if(evidence_is_new, null, since_load_id) from scope)
+    -- By load, not by time: a late row is new too.
+    load_id > (select if(scope.evidence_is_new, null, scope.since_load_id) from scope)

@@ -1,4 +1,4 @@
--- One row per identifier to resolve or to date anew: those in rows, and those that only links name.
+-- One row per identifier to resolve or to date: those in rows, and those that links alone name.
 {{ config(materialized='view', tags=['each_build']) }}
 {% set anew = resolves_anew('links') -%}
 
@@ -36,7 +36,7 @@ first_links as (
         link_rank = 1
         and link_class in ('override', 'merged')
         {% if not anew %}
-            and left_key in (select identifier_key from region)
+            and left_key in (select region.identifier_key from region)
         {% endif %}
 
 ),
@@ -61,9 +61,9 @@ amplitude_ids as (
     from {{ ref('identity__sightings') }}
     where
         amplitude_key is not null
-        and amplitude_key not in (select amplitude_key from contaminated)
+        and amplitude_key not in (select contaminated.amplitude_key from contaminated)
         {% if not anew %}
-            and amplitude_key in (select identifier_key from touched)
+            and amplitude_key in (select touched.identifier_key from touched)
         {% endif %}
     group by amplitude_key, namespace, amplitude_id
 
@@ -82,7 +82,7 @@ user_ids as (
     where
         user_key is not null
         {% if not anew %}
-            and user_key in (select identifier_key from touched)
+            and user_key in (select touched.identifier_key from touched)
         {% endif %}
     group by user_key, namespace, user_id
 
@@ -98,10 +98,10 @@ named_devices as (
         and user_key is null
         and (
             amplitude_key is null
-            or amplitude_key in (select amplitude_key from contaminated)
+            or amplitude_key in (select contaminated.amplitude_key from contaminated)
         )
         {% if not anew %}
-            and device_key in (select identifier_key from touched)
+            and device_key in (select touched.identifier_key from touched)
         {% endif %}
 
     union distinct
@@ -124,7 +124,7 @@ device_ids as (
     semi join named_devices
         on devices.device_key = named_devices.device_key
     {% if not anew %}
-        where devices.device_key in (select identifier_key from touched)
+        where devices.device_key in (select touched.identifier_key from touched)
     {% endif %}
 
 ),
@@ -152,7 +152,7 @@ seen as (
             on identifiers.identifier_key = region.identifier_key
         where
             identifiers.is_seen
-            and identifiers.identifier_key not in (select identifier_key from touched)
+            and identifiers.identifier_key not in (select touched.identifier_key from touched)
     {% endif %}
 
 ),
@@ -178,15 +178,24 @@ linked as (
 )
 
 select
-    *,
+    seen.identifier_key,
+    seen.id_type,
+    seen.namespace,
+    seen.id_value,
+    seen.first_seen_at,
+    seen.last_seen_at,
     true as is_seen
 from seen
 
-union all by name
+union all
 
 select
-    linked.*,
+    linked.identifier_key,
+    linked.id_type,
+    linked.namespace,
+    linked.id_value,
+    cast(null as timestamp) as first_seen_at,
+    cast(null as timestamp) as last_seen_at,
     false as is_seen
 from linked
-anti join seen
-    on linked.identifier_key = seen.identifier_key
+where linked.identifier_key not in (select seen.identifier_key from seen)

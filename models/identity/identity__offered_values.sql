@@ -1,17 +1,29 @@
--- One row per sync, member and value that may become its key: user id values and anonymous ones,
--- best first (ID-16).
+-- One row per sync, member and value that may become the key, best with smallest place (ID-16).
+{{ config(
+    materialized='incremental',
+    incremental_strategy='supersede',
+    unique_key='anchor_key',
+    meta={'part': 'keys'},
+) }}
+
 with
 
 syncs as (
 
     select * from {{ ref('stg_relay__syncs') }}
-    where kind = 'cohort_sync' and destination in ('clevertap', 'moengage')
+    where
+        kind = 'cohort_sync'
+        and destination in ('clevertap', 'moengage')
+        and {{ has_keys_to_build() }}
 
 ),
 
 members as (
 
-    select * from {{ ref('identity__members') }}
+    select members.*
+    from {{ ref('identity__members') }} as members
+    semi join syncs
+        on members.cohort_id = syncs.cohort_id
 
 ),
 
@@ -19,12 +31,6 @@ identifiers as not materialized (
 
     select * from {{ ref('identity__identifiers') }}
     where anchor_key is not null
-
-),
-
-sightings as (
-
-    select * from {{ ref('identity__attributed_sightings') }}
 
 ),
 
@@ -40,21 +46,16 @@ property_values as (
 
 ),
 
-wanted as (
-
-    select distinct anchor_key
-    from members
-    semi join syncs
-        on members.cohort_id = syncs.cohort_id
-
-),
-
 wanted_identifiers as (
 
-    select identifiers.*
+    select
+        identifier_key,
+        anchor_key,
+        id_type,
+        id_value,
+        steps_count
     from identifiers
-    semi join wanted
-        on identifiers.anchor_key = wanted.anchor_key
+    where anchor_key in (select members.anchor_key from members)
 
 ),
 
@@ -66,7 +67,7 @@ wanted_sightings as (
         sightings.device_key,
         sightings.device_id,
         sightings.last_seen_at
-    from sightings
+    from {{ ref('identity__attributed_sightings') }} as sightings
     inner join wanted_identifiers
         on sightings.identifier_key = wanted_identifiers.identifier_key
 
@@ -129,7 +130,7 @@ person_devices as (
         seen_devices.device_id as offered_value,
         row_number() over (
             partition by seen_devices.anchor_key
-            order by seen_devices.last_seen_at desc nulls last, seen_devices.device_id
+            order by seen_devices.last_seen_at desc nulls last, seen_devices.device_id asc
         ) as place,
         case
             when devices.is_shared then 'device_shared'
@@ -158,7 +159,7 @@ asked as (
     select
         sync_name,
         cohort_id,
-        'user' as kind,
+        'user' as value_kind,
         unnest(user_id_from) as source,
         unnest(range(1, len(user_id_from) + 1)) as source_place
     from syncs
@@ -168,7 +169,7 @@ asked as (
     select
         sync_name,
         cohort_id,
-        'anonymous' as kind,
+        'anonymous' as value_kind,
         unnest(anonymous_id_from) as source,
         unnest(range(1, len(anonymous_id_from) + 1)) as source_place
     from syncs
@@ -179,9 +180,8 @@ select
     -- keys
     asked.sync_name,
     members.anchor_key,
-    members.person_id,
-    asked.kind,
-    -- Smallest is best; at most a million values come from one place.
+    asked.value_kind,
+    -- A person has no million values of one kind.
     1000000 * asked.source_place + offers.place as place,
 
     -- attributes

@@ -1,4 +1,4 @@
--- One row per override that can be followed: both identifiers usable and in one namespace.
+-- One row per override between two identifiers of one namespace that may name somebody (ID-11).
 {{ config(materialized='view') }}
 
 with

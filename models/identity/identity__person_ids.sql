@@ -1,4 +1,4 @@
--- One row per identifier: the person it belongs to. Each identifier is in exactly one person.
+-- One row per identifier: the person it belongs to. Each is in exactly one person.
 {{ config(materialized='view') }}
 
 with

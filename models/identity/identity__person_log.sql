@@ -1,4 +1,4 @@
--- One row per person id ever published: the anchor it was made of. Rows are only added (ID-13).
+-- One row per person id ever published: the anchor it was made of; rows are only added (ID-13).
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -21,7 +21,7 @@ persons as (
         anchor
     from {{ ref('identity__persons') }}
     {% if not resolves_anew('persons') %}
-        where anchor_key in (select anchor_key from touched_persons)
+        where anchor_key in (select touched_persons.anchor_key from touched_persons)
     {% endif %}
 
 )

@@ -1,5 +1,4 @@
--- One row per person: the anchor that names it, what it consists of, and what is remarkable about
--- it.
+-- One row per person: the anchor that names it, what it consists of, what is remarkable (ID-12).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -28,7 +27,7 @@ identifiers as{% if anew %} not materialized{% endif %} (
     where
         anchor_key is not null
         {% if not anew %}
-            and anchor_key in (select anchor_key from touched_persons)
+            and anchor_key in (select touched_persons.anchor_key from touched_persons)
         {% endif %}
 
 ),
@@ -37,7 +36,7 @@ sightings as (
 
     select * from {{ ref('identity__attributed_sightings') }}
     {% if not anew %}
-        where identifier_key in (select identifier_key from identifiers)
+        where identifier_key in (select identifiers.identifier_key from identifiers)
     {% endif %}
 
 ),
@@ -61,8 +60,8 @@ other_links as (
         (candidates.link_rank > 1 or stops.identifier_key is not null)
         {% if not anew %}
             and (
-                candidates.left_key in (select identifier_key from identifiers)
-                or candidates.right_key in (select identifier_key from identifiers)
+                candidates.left_key in (select identifiers.identifier_key from identifiers)
+                or candidates.right_key in (select identifiers.identifier_key from identifiers)
             )
         {% endif %}
 
@@ -129,30 +128,17 @@ members as (
     from identifiers
     group by anchor_key
 
-)
+),
 
-select
-    -- keys
-    {{ person_id_of('members.anchor_key') }} as person_id,
-    members.anchor_key,
-    {{ identifier_text('members.anchor_id_type', 'members.namespace', 'members.anchor_id_value') }}
-        as anchor,
-    members.anchor_id_type,
-    members.namespace,
-    members.anchor_id_value,
-    members.primary_user_id,
-    if(
-        members.anchor_id_type = 'amplitude_id',
-        members.anchor_id_value,
-        cast(members.smallest_amplitude_id as varchar)
-    ) as canonical_amplitude_id,
+joined as (
 
-    -- attributes
-    members.amplitude_ids_count,
-    members.user_ids_count,
-    coalesce(seen.devices_count, 0) as devices_count,
-    cast(coalesce(seen.rows_count, 0) as bigint) as rows_count,
-    list_filter(
+    select
+        members.*,
+        coalesce(seen.devices_count, 0) as devices_count,
+        coalesce(seen.rows_count, 0) as rows_count,
+        seen.first_seen_at,
+        seen.last_seen_at,
+        suppressed.anchor_key is not null as is_suppressed,
         [
             if(
                 members.amplitude_ids_count > settings.flag_amplitude_ids_per_person,
@@ -161,19 +147,40 @@ select
             ),
             if(seen.devices_count > settings.flag_devices_per_person, 'many_devices', null),
             if(refused.anchor_key is not null, 'refused_links', null)
-        ],
-        lambda flag: flag is not null
-    ) as flags,
-    suppressed.anchor_key is not null as is_suppressed,
+        ] as possible_flags
+    from members
+    cross join settings
+    left join seen
+        on members.anchor_key = seen.anchor_key
+    left join refused
+        on members.anchor_key = refused.anchor_key
+    left join suppressed
+        on members.anchor_key = suppressed.anchor_key
+
+)
+
+select
+    -- keys
+    {{ person_id_of('anchor_key') }} as person_id,
+    anchor_key,
+    {{ identifier_text('anchor_id_type', 'namespace', 'anchor_id_value') }} as anchor,
+    anchor_id_type,
+    namespace,
+    anchor_id_value,
+    primary_user_id,
+    if(
+        anchor_id_type = 'amplitude_id', anchor_id_value, cast(smallest_amplitude_id as varchar)
+    ) as canonical_amplitude_id,
+
+    -- attributes
+    amplitude_ids_count,
+    user_ids_count,
+    devices_count,
+    cast(rows_count as bigint) as rows_count,
+    list_filter(possible_flags, lambda flag: flag is not null) as flags,
+    is_suppressed,
 
     -- times
-    seen.first_seen_at,
-    seen.last_seen_at
-from members
-cross join settings
-left join seen
-    on members.anchor_key = seen.anchor_key
-left join refused
-    on members.anchor_key = refused.anchor_key
-left join suppressed
-    on members.anchor_key = suppressed.anchor_key
+    first_seen_at,
+    last_seen_at
+from joined

@@ -1,5 +1,4 @@
--- One row: how far the last complete build had come, and under which rules. It is the last to be
--- written.
+-- One row: how far the last complete build had come, and under which rules. Written last.
 with
 
 scope as (
@@ -20,7 +19,7 @@ events as (
 
 ),
 
-merges as (
+merge_rows as (
 
     select load_id from {{ ref('stg_amplitude__merges') }}
 
@@ -36,28 +35,28 @@ taken_up as (
 
     select greatest(
         (select coalesce(max(load_id), 0) from sightings),
-        (select coalesce(max(load_id), 0) from merges)
+        (select coalesce(max(load_id), 0) from merge_rows)
     ) as load_id
 
 )
 
--- Complete is what all of these were built for:
--- {{ ref('identity__persons') }}, {{ ref('identity__person_log') }},
--- {{ ref('identity__suppressed') }}, {{ ref('identity__property_values') }}
+-- What must be complete before: {{ ref('identity__keys') }}, {{ ref('identity__person_log') }},
+-- {{ ref('identity__suppressed') }}, {{ ref('identity__property_values') }}.
 select
     scope.build_number,
     scope.evidence_rules,
     scope.links_rules,
     scope.persons_rules,
     scope.properties_rules,
+    scope.keys_rules,
     taken_up.load_id,
     (
         select count(*) from events
         where events.load_id <= taken_up.load_id
     ) as events_count,
     (
-        select count(*) from merges
-        where merges.load_id <= taken_up.load_id
+        select count(*) from merge_rows
+        where merge_rows.load_id <= taken_up.load_id
     ) as merges_count,
     (
         select count(*) from members

@@ -1,5 +1,4 @@
--- One row per sighting and user property that a sync asks for: the latest usable value in its rows
--- (ID-16).
+-- One row per sighting and user property that a sync asks for: the latest usable value (ID-16).
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -45,7 +44,7 @@ cohort_rows as (
 
     select * from {{ ref('identity__cohort_runs') }}
     {% if not anew %}
-        where cohort_load_id > (select since_load_id from scope)
+        where cohort_load_id > (select scope.since_load_id from scope)
     {% endif %}
 
 ),
@@ -152,7 +151,7 @@ known as (
             property_values.seen_at,
             property_values.property_value
         from {{ this }} as property_values
-        where property_values.sighting_key in (select sighting_key from usable)
+        where property_values.sighting_key in (select usable.sighting_key from usable)
     {% endif %}
 
 )

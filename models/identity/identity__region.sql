@@ -1,5 +1,4 @@
--- One row per identifier that is resolved again: where the first link changed, both persons; none
--- if all is anew.
+-- One row per identifier to resolve again: persons of changed first links; none if all is anew.
 with
 
 since as (
@@ -108,7 +107,7 @@ changed as (
         -- Whether these are identifiers at all may be otherwise now.
         or touched_before.id_type = 'device_id'
         or not touched_before.is_seen
-        or touched.identifier_key in (select amplitude_key from contaminated)
+        or touched.identifier_key in (select contaminated.amplitude_key from contaminated)
 
     union distinct
 

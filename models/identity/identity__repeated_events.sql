@@ -32,7 +32,7 @@ new_uuids as (
         uuid,
         count(*) as versions_count
     from events
-    where load_id > (select since_load_id from scope)
+    where load_id > (select scope.since_load_id from scope)
     group by uuid
 
 ),
@@ -49,7 +49,7 @@ repeated as (
         from events
         semi join new_uuids
             on events.uuid = new_uuids.uuid
-        where events.load_id <= (select since_load_id from scope)
+        where events.load_id <= (select scope.since_load_id from scope)
     {% endif %}
 
 ),

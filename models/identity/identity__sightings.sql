@@ -10,12 +10,6 @@
 -- depends_on: {{ ref('identity__new_events') }}
 with
 
-scope as (
-
-    select * from {{ ref('identity__scope') }}
-
-),
-
 event_rows as (
 
     {% if anew %}
@@ -23,7 +17,12 @@ event_rows as (
     {% else %}
         select * from {{ ref('identity__new_events') }}
         -- None twice, should a build have been cut short after this table.
-        where load_id > (select coalesce(max(load_id), 0) from {{ this }} where source = 'events')
+        where
+            load_id > (
+                select coalesce(max(counted.load_id), 0)
+                from {{ this }} as counted
+                where counted.source = 'events'
+            )
     {% endif %}
 
 ),
@@ -33,7 +32,10 @@ cohort_rows as (
     select * from {{ ref('identity__cohort_runs') }}
     {% if not anew %}
         -- A row's run of snapshots grows with each of them, so a cohort is taken up whole.
-        where cohort_load_id > (select since_load_id from scope)
+        where
+            cohort_load_id > (
+                select scope.since_load_id from {{ ref('identity__scope') }} as scope
+            )
     {% endif %}
 
 ),

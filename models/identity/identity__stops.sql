@@ -1,5 +1,4 @@
--- One row per identifier that follows nothing although it has a link: it opens a circle, or is
--- separated (ID-7, ID-11).
+-- One row per identifier with a link that it does not follow: it opens a circle, or is separated.
 with recursive
 
 region as (
@@ -19,7 +18,7 @@ first_links as (
     where
         link_rank = 1
         {% if not resolves_anew('links') %}
-            and left_key in (select identifier_key from region)
+            and left_key in (select region.identifier_key from region)
         {% endif %}
 
 ),
@@ -53,13 +52,13 @@ links as (
     from first_links
     where
         left_key in (
-            select left_key from longer
+            select longer.left_key from longer
             union all
-            select right_key from longer
+            select longer.right_key from longer
             union all
-            select left_key from separations
+            select separations.left_key from separations
             union all
-            select right_key from separations
+            select separations.right_key from separations
         )
 
 ),
@@ -74,9 +73,9 @@ ends as (
 
     select
         *,
-        right_key in (select left_key from links) as is_circular
+        right_key in (select links.left_key from links) as is_circular
     from walk
-    where round = (select max(round) from walk)
+    where round = (select max(rounds.round) from walk as rounds)
 
 ),
 
@@ -93,7 +92,11 @@ opened as (
             and links.left_order = ends.lowest
     where
         ends.is_circular
-        and links.left_key in (select right_key from ends where is_circular)
+        and links.left_key in (
+            select circular.right_key
+            from ends as circular
+            where circular.is_circular
+        )
 
 ),
 
@@ -130,9 +133,9 @@ unmarked_links as (
     select * from links
     where
         left_key not in (
-            select left_key from opened
+            select opened.left_key from opened
             union all
-            select left_key from judged
+            select judged.left_key from judged
         )
         and exists (select 1 from judged)
 
@@ -151,7 +154,7 @@ next_marks as (
         left_key,
         right_key as mark_key
     from marked_walk
-    where round = (select max(round) from marked_walk)
+    where round = (select max(rounds.round) from marked_walk as rounds)
 
 ),
 
@@ -163,7 +166,7 @@ hops as (
     from links
     left join next_marks
         on links.right_key = next_marks.left_key
-    where links.left_key not in (select left_key from opened)
+    where links.left_key not in (select opened.left_key from opened)
 
 ),
 
@@ -192,14 +195,14 @@ passed as (
 -- The left one, unless the chain of the right one leads through it.
 cut as (
 
-    select distinct
-        if(passed.mark_key is null, judged.left_key, judged.right_key) as identifier_key
+    select if(passed.mark_key is null, judged.left_key, judged.right_key) as identifier_key
     from judged
     left join passed
         on
             judged.left_key = passed.left_key
             and judged.right_key = passed.right_key
             and judged.left_key = passed.mark_key
+    group by identifier_key
 
 )
 
@@ -214,4 +217,4 @@ select
     left_key as identifier_key,
     'circle' as reason
 from opened
-where left_key not in (select identifier_key from cut)
+where left_key not in (select cut.identifier_key from cut)

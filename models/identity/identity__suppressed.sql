@@ -1,5 +1,4 @@
--- One row per person who is sent nowhere: the first line of the suppress file that names an
--- identifier of theirs.
+-- One row per person who is sent nowhere: the first line of the suppress file that names them.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -18,7 +17,12 @@ touched_persons as (
 
 suppressions as (
 
-    select * from {{ ref('stg_relay__suppressions') }}
+    select
+        suppressions.id_type,
+        suppressions.id_value,
+        suppressions.match as match_kind,
+        suppressions.line as line_number
+    from {{ ref('stg_relay__suppressions') }} as suppressions
 
 ),
 
@@ -29,7 +33,7 @@ identifiers as{% if anew %} not materialized{% endif %} (
         anchor_key is not null
         and exists (select 1 from suppressions)
         {% if not anew %}
-            and anchor_key in (select anchor_key from touched_persons)
+            and anchor_key in (select touched_persons.anchor_key from touched_persons)
         {% endif %}
 
 ),
@@ -66,30 +70,30 @@ matches as (
 
     select
         named.anchor_key,
-        suppressions.line
+        suppressions.line_number
     from named
     inner join suppressions
         on
             named.id_type = suppressions.id_type
             and named.id_value = suppressions.id_value
-    where suppressions."match" = 'exact'
+    where suppressions.match_kind = 'exact'
 
     union all
 
     select
         named.anchor_key,
-        suppressions.line
+        suppressions.line_number
     from named
     inner join suppressions
         on
             named.id_type = suppressions.id_type
             and regexp_full_match(named.id_value, suppressions.id_value)
-    where suppressions."match" = 'regex'
+    where suppressions.match_kind = 'regex'
 
 )
 
 select
     anchor_key,
-    min(line) as line
+    min(line_number) as line_number
 from matches
 group by anchor_key

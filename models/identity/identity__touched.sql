@@ -1,5 +1,4 @@
--- One row per identifier whose evidence is new since the last complete build; none if all is
--- resolved anew.
+-- One row per identifier with evidence since the last complete build; none if all is anew (ID-14).
 with
 
 since as (
@@ -16,7 +15,7 @@ sightings as not materialized (
 
 ),
 
-merges as (
+merge_rows as (
 
     select * from {{ ref('identity__merges') }}
 
@@ -31,7 +30,7 @@ overrides as (
 new_sightings as (
 
     select * from sightings
-    where load_id > (select load_id from since)
+    where load_id > (select since.load_id from since)
 
 ),
 
@@ -70,8 +69,9 @@ open_devices as (
         -- One that was shared stays so: what is on it has no link to lose or find.
         where
             device_key not in (
-                select device_key from identity.devices
-                where is_shared
+                select devices.device_key
+                from identity.devices
+                where devices.is_shared
             )
     {% endif %}
 
@@ -98,11 +98,11 @@ touched as (
     union distinct
 
     select unnest([left_key, right_key]) as identifier_key
-    from merges
+    from merge_rows
     where
-        load_id > (select load_id from since)
-        or left_key in (select amplitude_key from suspects)
-        or right_key in (select amplitude_key from suspects)
+        load_id > (select since.load_id from since)
+        or left_key in (select suspects.amplitude_key from suspects)
+        or right_key in (select suspects.amplitude_key from suspects)
 
     union distinct
 

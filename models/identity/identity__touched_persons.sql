@@ -1,5 +1,4 @@
--- One row per anchor whose person may be another one since the last complete build, or none; empty
--- if all is anew.
+-- One row per anchor whose person may be another now, or none at all; none if all is anew.
 with
 
 scope as (
@@ -21,7 +20,7 @@ touched as (
 identifiers as (
 
     select * from {{ ref('identity__identifiers') }}
-    where build_number >= (select build_number from scope)
+    where build_number >= (select scope.build_number from scope)
 
 )
 

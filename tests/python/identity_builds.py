@@ -131,7 +131,10 @@ class IdentityBuilds:
         part = config["meta"].get("part", "links")
         if name == "identity__person_log":
             part = "persons"
-        row = connection.execute(f"select {part}_is_new from identity.scope").fetchone()
+        condition = f"{part}_is_new"
+        if part == "keys":
+            condition += " or exists (select 1 from identity.touched)"
+        row = connection.execute(f"select {condition} from identity.scope").fetchone()
         return row is None or bool(row[0])
 
     @staticmethod
