@@ -1,4 +1,4 @@
--- One row per enabled cohort sync and step from Amplitude's members to the confirmed: how many, why.
+-- One row per cohort sync and step from the members in Amplitude to the confirmed: how many, why.
 with
 
 syncs as (

@@ -126,7 +126,7 @@ def _code_of(node: dict[str, Any]) -> str:
 
 
 def _once(folder: Path, name: str, compile_it: Callable[[Settings], object]) -> dict[str, Any]:
-    """The manifest that `compile_it` leaves; the workers of one test run share what one has made."""
+    """The manifest that `compile_it` leaves; the workers of a test run share what one has made."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / name
     with (folder / "lock").open("w") as lock:

@@ -95,7 +95,8 @@ def load_events(
     connection.execute(
         "insert into raw.amplitude_events by name"
         f" select unnest(from_json(?::json, '{json.dumps([EVENT_COLUMNS])}'), max_depth := 2),"
-        " 'test' as source_file, 1 as line_number, ? as load_id, timestamp '2026-03-01' as loaded_at",
+        " 'test' as source_file, 1 as line_number, ? as load_id,"
+        " timestamp '2026-03-01' as loaded_at",
         [json.dumps(events), load_id],
     )
 

@@ -513,7 +513,8 @@ def test_id_16_devices_latest_first(world: World) -> None:
     world.sync("c", "7", "clevertap")
     world.build()
     assert world.rows(
-        "select offered_value from identity.offered_values where value_kind = 'anonymous' order by place"
+        "select offered_value from identity.offered_values"
+        " where value_kind = 'anonymous' order by place"
     ) == [("s-4",), ("s-3",)]
     assert key_of(world, "c", "amplitude_id", "163")[3] == "s-4"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from relay.plan.requests import CutRows
 from relay.plan.stream_csv import write_stream_csv
 
 ROWS = [
@@ -17,16 +18,15 @@ ROWS = [
 
 def _written(folder: Path, phase: int) -> list[dict[str, str]]:
     connection = duckdb.connect()
-    connection.execute(
-        "create table sealed_rows (phase int, request int, request_position int, record varchar)"
-    )
+    connection.execute("create table sealed_rows (phase int, position int, record varchar)")
     for position, (row_phase, row) in enumerate(ROWS):
         record = json.dumps(row, ensure_ascii=False)
         connection.execute(
-            "insert into sealed_rows values (?, 1, ?, ?)", [row_phase, position, record]
+            "insert into sealed_rows values (?, ?, ?)", [row_phase, position, record]
         )
     path = folder / f"{phase}.csv"
-    written = write_stream_csv(connection, path, phase)
+    rows_of_sync = CutRows("sealed_rows", "order by position", None)
+    written = write_stream_csv(connection, rows_of_sync, phase, path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert written == len(rows)

@@ -100,9 +100,9 @@ def test_no_request_is_over_the_bytes_that_moengage_takes(
         f"select max_records, max_bytes from '{LIMITS}' where destination = 'moengage'"
     ).fetchone()
     assert limits == (None, 128_000)
-    cut_requests(connection, "payloads.moengage_cohort_changes", Limits(*limits))
+    cut = cut_requests(connection, "payloads.moengage_cohort_changes", Limits(*limits))
     path = tmp_path / "requests.ndjson"
-    write_bodies(connection, path)
+    write_bodies(connection, cut, path)
     members: dict[str, list[str]] = {"add_members": [], "remove_members": []}
     sizes = []
     for line in path.read_bytes().splitlines():

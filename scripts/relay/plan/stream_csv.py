@@ -22,9 +22,7 @@ _FIRST = (
 )
 
 
-def write_stream_csv(
-    connection: DuckDBPyConnection, rows: CutRows, phase: int, path: Path
-) -> int:
+def write_stream_csv(connection: DuckDBPyConnection, rows: CutRows, phase: int, path: Path) -> int:
     """Write the records of one phase, a column a field; how many there are.
 
     UTF-8 with a header, `\\n` at line ends, quoted where needed. A field that a record does not

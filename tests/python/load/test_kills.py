@@ -155,7 +155,6 @@ def test_cohorts(tmp_path: Path, emulators: Emulators, cohorts: int, how_many: s
             assert found[name] == expected[name], point
         assert _members(found) == _members(expected), point
         spent = sum(amplitude.cohorts.requests_by_month.values())
-        requests = found["cohort_requests"]
         # Only an id that was not durable yet is asked for again, and that is on record.
         lost = [row for row in found["cohort_requests"] if row[4] == "lost"]
         assert spent <= cohorts + len(lost), point
