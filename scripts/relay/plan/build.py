@@ -147,7 +147,7 @@ def _common(settings: Settings) -> list[str]:
         *("--project-dir", root, "--profiles-dir", root),
         *("--target-path", str(settings.home.root / "target")),
         *("--log-path", str(settings.home.root / "logs")),
-        *("--log-level", "none", "--log-level-file", "error", "--no-use-colors"),
+        *("--log-level", "none", "--log-level-file", "none", "--no-use-colors"),
     ]
 
 

@@ -1,0 +1,26 @@
+{#-
+  A table, replaced within its transaction. DuckDB can do that; what dbt-duckdb does for every engine
+  behind it (a second table, two renames, a drop after the commit) is eight statements a model.
+-#}
+{% materialization table, adapter='duckdb' %}
+
+  {%- set existing = load_cached_relation(this) -%}
+  {%- set target = this.incorporate(type='table') -%}
+
+  {{ run_hooks(pre_hooks, inside_transaction=False) }}
+  {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+  {% call statement('main') -%}
+    {% if existing is not none -%}
+      drop {{ existing.type }} {{ existing }};
+    {% endif -%}
+    {{ create_table_as(False, target, compiled_code) }}
+  {%- endcall %}
+
+  {{ run_hooks(post_hooks, inside_transaction=True) }}
+  {{ adapter.commit() }}
+  {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+  {{ return({'relations': [target]}) }}
+
+{% endmaterialization %}
