@@ -25,9 +25,9 @@ undone as (
 
 ),
 
-settings as (
+run as (
 
-    select * from {{ ref('stg_relay__settings') }}
+    select * from {{ ref('stg_relay__run') }}
 
 ),
 
@@ -94,8 +94,8 @@ owed as (
     from differing
     inner join syncs
         on differing.sync_name = syncs.sync_name
-    inner join settings
-        on settings.undoes is null
+    inner join run
+        on run.undoes is null
     union all by name
     select * from undone
 
@@ -136,11 +136,11 @@ select
     hashed.payload_hash,
     hashed.is_parked
     and hashed.payload_hash = hashed.rejected_payload_hash
-    and not settings.retries_rejected as is_parked,
+    and not run.retries_rejected as is_parked,
 
     -- One person where there is one; all of them stand in person_ids.
     hashed.person_ids[1] as person_id,
     hashed.person_ids,
     hashed.anchors
 from hashed
-cross join settings
+cross join run

@@ -1,9 +1,9 @@
 -- One row per delivered change of the plan that this run undoes, turned around; none in other runs.
 with
 
-settings as (
+run as (
 
-    select * from {{ ref('stg_relay__settings') }}
+    select * from {{ ref('stg_relay__run') }}
 
 ),
 
@@ -41,8 +41,8 @@ delivered as (
         row_outcomes.*,
         {{ segment_of('destination', 'cohort_id', 'cohort_name') }} as segment
     from row_outcomes
-    semi join settings
-        on row_outcomes.plan_id = settings.undoes
+    semi join run
+        on row_outcomes.plan_id = run.undoes
     where
         row_outcomes.sync_kind = 'cohort_sync'
         and row_outcomes.outcome = 'delivered'

@@ -15,9 +15,9 @@ syncs as (
 
 ),
 
-settings as (
+run as (
 
-    select * from {{ ref('stg_relay__settings') }}
+    select * from {{ ref('stg_relay__run') }}
 
 ),
 
@@ -56,9 +56,9 @@ pending as (
         changes.key_type,
         changes.key_value,
         syncs.last_computed_at,
-        settings.planned_at
+        run.planned_at
     from changes
-    cross join settings
+    cross join run
     inner join syncs
         on changes.sync_name = syncs.sync_name
 

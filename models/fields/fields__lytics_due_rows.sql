@@ -7,9 +7,9 @@ event_imports as (
 
 ),
 
-settings as (
+run as (
 
-    select * from {{ ref('stg_relay__settings') }}
+    select * from {{ ref('stg_relay__run') }}
 
 ),
 
@@ -40,12 +40,12 @@ decided as (
         row_outcomes.sync_name,
         try_cast(row_outcomes.match_key as uuid) as event_key
     from {{ ref('ledger__row_outcomes') }} as row_outcomes
-    cross join settings
+    cross join run
     where
         row_outcomes.sync_kind = 'event_import'
         and (
             row_outcomes.outcome in ('delivered', 'unknown')
-            or (row_outcomes.outcome = 'rejected' and not settings.retries_rejected)
+            or (row_outcomes.outcome = 'rejected' and not run.retries_rejected)
         )
 
 ),

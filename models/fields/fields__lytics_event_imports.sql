@@ -8,9 +8,9 @@ imports as (
 
 ),
 
-settings as (
+run as (
 
-    select * from {{ ref('stg_relay__settings') }}
+    select * from {{ ref('stg_relay__run') }}
 
 ),
 
@@ -64,11 +64,11 @@ joined as (
 
     select
         imports.sync_name,
-        coalesce(first_runs.first_run_at, settings.planned_at) as first_run_at,
+        coalesce(first_runs.first_run_at, run.planned_at) as first_run_at,
         cast(imports.config ->> '$.backfill_days' as integer) as backfill_days,
         mappings.mapping_text
     from imports
-    cross join settings
+    cross join run
     cross join mappings
     left join first_runs
         on imports.sync_name = first_runs.sync_name

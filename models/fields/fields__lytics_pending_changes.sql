@@ -15,9 +15,9 @@ syncs as (
 
 ),
 
-settings as (
+run as (
 
-    select * from {{ ref('stg_relay__settings') }}
+    select * from {{ ref('stg_relay__run') }}
 
 ),
 
@@ -92,8 +92,8 @@ refreshed as (
             known.sync_name = profile_hashes.sync_name
             and known.key_type = profile_hashes.key_type
             and known.match_key = profile_hashes.match_key
-    inner join settings
-        on settings.undoes is null
+    inner join run
+        on run.undoes is null
     anti join changes
         on
             known.sync_name = changes.sync_name
@@ -118,7 +118,7 @@ both_kinds as (
 -- A row that was rejected stays parked until what it would say is something else.
 select both_kinds.*
 from both_kinds
-cross join settings
+cross join run
 left join known
     on
         both_kinds.sync_name = known.sync_name
@@ -126,7 +126,7 @@ left join known
         and both_kinds.key_type = known.key_type
         and both_kinds.match_key = known.match_key
 where
-    settings.retries_rejected
+    run.retries_rejected
     or not coalesce(
         known.is_parked and known.rejected_payload_hash = both_kinds.payload_hash, false
     )

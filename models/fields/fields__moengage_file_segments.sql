@@ -1,4 +1,6 @@
 -- One row per member of a MoEngage sync: its value in a file segment, and the column that holds it.
+{{ config(materialized='view') }}
+
 with
 
 desired as (

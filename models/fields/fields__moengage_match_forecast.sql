@@ -1,4 +1,6 @@
 -- One row per MoEngage sync: how many of the cohort's people MoEngage will find; it never says so.
+{{ config(materialized='view') }}
+
 with
 
 keys as (

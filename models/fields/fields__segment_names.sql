@@ -1,4 +1,6 @@
 -- One row per enabled cohort sync: the name its segment goes by at the destination.
+{{ config(materialized='view') }}
+
 with
 
 syncs as (

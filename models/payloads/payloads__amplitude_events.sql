@@ -8,9 +8,9 @@ rendered as (
 
 ),
 
-settings as (
+run as (
 
-    select * from {{ ref('stg_relay__settings') }}
+    select * from {{ ref('stg_relay__run') }}
 
 ),
 
@@ -23,15 +23,15 @@ judged as (
             -- Amplitude knows an insert_id again for 7 days: till then a repeat is harmless.
             when rendered.outcome = 'unknown'
                 then if(
-                    settings.planned_at < rendered.first_attempted_at + interval 7 day,
+                    run.planned_at < rendered.first_attempted_at + interval 7 day,
                     'resend',
                     null
                 )
-            when settings.retries_rejected then 'retry'
+            when run.retries_rejected then 'retry'
             when rendered.payload_hash != rendered.rejected_payload_hash then 'changed'
         end as reason
     from rendered
-    cross join settings
+    cross join run
 
 )
 

@@ -16,16 +16,23 @@ settings as (
 
 ),
 
+run as (
+
+    select * from {{ ref('stg_relay__run') }}
+
+),
+
 stamped as (
 
     select
         changes.*,
         settings.clevertap_event_name as event_name,
         -- Removals first: CleverTap goes by the time of an event, not by its arrival.
-        cast(epoch(settings.planned_at) as bigint) + changes.phase - 1 as ts,
+        cast(epoch(run.planned_at) as bigint) + changes.phase - 1 as ts,
         if(changes.action = 'removed', 'Removed', 'Added') as partner_action
     from changes
     cross join settings
+    cross join run
 
 ),
 

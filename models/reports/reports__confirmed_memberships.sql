@@ -1,6 +1,4 @@
 -- One row per sync, segment, key and unbroken time of confirmed membership (time of the answers).
-{{ config(materialized='view') }}
-
 with
 
 delivered as (

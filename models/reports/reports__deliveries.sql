@@ -1,6 +1,4 @@
 -- One row per change of a sealed plan: what was sent to whom, and what came of it.
-{{ config(materialized='view') }}
-
 with
 
 row_outcomes as (

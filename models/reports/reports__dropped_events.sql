@@ -1,6 +1,4 @@
 -- One row per export and event it selects but cannot send: the reason, and where the event stands.
-{{ config(materialized='view') }}
-
 with
 
 -- What the event itself decides.

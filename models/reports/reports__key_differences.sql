@@ -1,6 +1,4 @@
 -- One row per key that is wanted and not confirmed, or confirmed and not wanted: why.
-{{ config(materialized='view') }}
-
 with
 
 compared as (

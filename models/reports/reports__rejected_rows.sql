@@ -1,6 +1,4 @@
 -- One row per line of any input that could not be read: where it stood and why.
-{{ config(materialized='view') }}
-
 select
     source as source_name,
     source_file,

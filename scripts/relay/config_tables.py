@@ -39,10 +39,12 @@ _SYNCS = {
     "position": "bigint",
     "config": "json",
 }
-_SETTINGS = {
+_RUN = {
     "planned_at": "timestamp",
     "retries_rejected": "boolean",
     "undoes": "varchar",
+}
+_SETTINGS = {
     "amplitude_project": "varchar",
     "amplitude_min_id_length": "bigint",
     "device_linking": "varchar",
@@ -100,10 +102,10 @@ class _Table:
 
 
 def write_config_tables(connection: DuckDBPyConnection, settings: Settings) -> None:
-    """Make `raw.syncs, settings, junk_ids, identity_overrides, identity_namespaces, suppressions`.
+    """Make `raw.syncs, run, settings, junk_ids, identity_overrides, …_namespaces, suppressions`.
 
-    They hold the user's own rows only; shipped rows are seeds. `raw.settings` has one row, whose
-    `planned_at` is the clock of this run, so it alone changes from run to run.
+    They hold the user's own rows only; shipped rows are seeds. `raw.run` is one row with the clock
+    of this run: it alone changes from run to run.
 
     Args:
         connection: Open for writing; the schema `raw` exists.
@@ -130,6 +132,7 @@ def _tables(connection: DuckDBPyConnection, settings: Settings) -> list[_Table]:
     namespaces = own.namespaces
     return [
         _Table("syncs", _SYNCS, _sync_rows(settings)),
+        _Table("run", _RUN, [_run_row(settings)]),
         _Table("settings", _SETTINGS, [_settings_row(settings)]),
         _Table("junk_ids", _JUNK_IDS, read_junk_ids(own.junk_ids, connection)),
         _Table(
@@ -190,12 +193,17 @@ def _cohort_sync_columns(sync: CohortSync, config: Config) -> Row:
     }
 
 
-def _settings_row(settings: Settings) -> Row:
-    config = settings.config
+def _run_row(settings: Settings) -> Row:
     return {
         "planned_at": settings.now().replace(tzinfo=None).isoformat(),
         "retries_rejected": settings.run.retries_rejected,
         "undoes": settings.run.undoes,
+    }
+
+
+def _settings_row(settings: Settings) -> Row:
+    config = settings.config
+    return {
         "amplitude_project": config.amplitude.project,
         "amplitude_min_id_length": config.amplitude.min_id_length,
         "device_linking": config.identity.device_linking,

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.flags import get_flags
 from duckdb import DuckDBPyConnection
 
 from relay import warehouse
 from relay.settings import Settings, load_settings
+
+_BUILDS = {"build", "run", "seed"}
 
 # What `relay` sets before it calls dbt in its own process; None when dbt was typed by a person.
 current: Settings | None = None
@@ -39,15 +42,17 @@ class Plugin(BasePlugin):
             warehouse.acquire_lock(self.settings.home, "dbt " + " ".join(sys.argv[1:2]))
             atexit.register(_publish_after_build, self.settings)
         warehouse.prepare(conn, self.settings)
+        if current is None and get_flags().WHICH in _BUILDS:
+            # What a person builds may be part of a project, or another one: `relay` builds it anew.
+            conn.execute("delete from raw.built")
 
 
 def _publish_after_build(settings: Settings) -> None:
     """Publish if the dbt command that is ending was a build or run without a failure."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.flags import get_flags
 
     flags = get_flags()
-    if flags.WHICH not in {"build", "run"} or getattr(flags, "EMPTY", False):
+    if flags.WHICH not in _BUILDS or getattr(flags, "EMPTY", False):
         return
     results = Path(settings.project_root) / (flags.TARGET_PATH or "target") / "run_results.json"
     if not results.exists():

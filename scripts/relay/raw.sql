@@ -377,3 +377,10 @@ create table if not exists raw.identities (
     clevertap_identity varchar,
     problem varchar
 );
+
+-- One row per input of the last build that came to its end, and one for the project that built it:
+-- what it was then. Empty while, or after, a build ran whose end is not known.
+create table if not exists raw.built (
+    name varchar not null,
+    state varchar not null
+);

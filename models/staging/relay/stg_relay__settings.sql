@@ -1,4 +1,4 @@
--- The one row of settings that hold for all syncs, and what this run was asked for.
+-- The one row of settings that hold for all syncs.
 with
 
 source as (
@@ -30,10 +30,5 @@ select
     lytics_max_identifier_bytes,
     lytics_max_stitched_amplitude_ids,
     lytics_on_unknown,
-    lytics_reassert,
-
-    -- this run
-    retries_rejected,
-    undoes,
-    planned_at
+    lytics_reassert
 from source

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from relay import warehouse
 from relay.apply.run import ApplyResult, apply_plan
-from relay.plan.build import rebuild_ledger
+from relay.plan.build import build
 from relay.plan.manifest import read_plan
 from relay.rehearsal.home import refuse_over_rehearsal
 from relay.settings import Settings
@@ -42,5 +42,5 @@ def apply_sealed(
 
 def show_ledger(settings: Settings) -> None:
     """Let the tables and the analysts' copy show what the ledger says now."""
-    rebuild_ledger(settings)
+    build(settings.for_run())
     warehouse.publish(settings.home)

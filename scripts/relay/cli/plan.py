@@ -69,7 +69,7 @@ def register(group: click.Group) -> None:
             relay build --select cohorts
         """
         with warehouse.lock(settings.home, "relay build"):
-            nodes = build(settings, dbt_options)
+            nodes = build(settings, dbt_options, whole=True)
             published = warehouse.publish(settings.home)
         return Outcome(
             {"nodes": nodes, "published": str(published)},

@@ -3,38 +3,45 @@
 import gc
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import resources
 from typing import Any
 
 import duckdb
+from duckdb import DuckDBPyConnection
 
-from relay import dbt_plugin
+from relay import dbt_plugin, warehouse
 from relay.errors import BuildError
+from relay.plan.payloads import PAYLOADS
 from relay.settings import Settings
+
+_INPUTS = resources.files("relay.plan").joinpath("inputs.sql").read_text(encoding="utf-8")
+# Beside the inputs, in `raw.built`: the project that they were built by.
+_PROJECT = "the project"
 
 # The parsed project, kept between runs of one process: parsing costs more than building.
 _manifests: dict[tuple[str, str], Any] = {}
 
-_WHAT_DATA_CHANGES = (
-    "config.materialized:table",
-    "config.materialized:incremental",
-    "tag:each_build",
-)
+_BUILD = ("build", "--exclude-resource-type", "unit_test", "--no-write-json")
+# Tests that come with a model are not run with it.
+_WITHOUT_ITS_TESTS = ("--indirect-selection", "empty")
 _BAD = {"error", "fail", "runtime error", "partial success"}
 
 
-def build(settings: Settings, arguments: Sequence[str] = ()) -> int:
+def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = False) -> int:
     """`dbt build` without the unit tests (they prove the code, not the data).
 
-    Where the warehouse was built whole by just this project before, its seeds and views are what
-    they would be again: only tables, their tests and what is tagged `each_build` are run.
+    Where the warehouse was built by just this project before, only what hangs on inputs that have
+    changed since is run, nothing where none has. Of the tests those in `tests/dbt/` are run,
+    promises about the data as a whole; `whole` runs those of single columns too.
 
     The caller holds the lock and has no connection to the warehouse open.
 
     Args:
         settings: Their `run` says for which time and purpose is built.
         arguments: More of dbt's own arguments, such as `--select cohorts`.
+        whole: Run everything and every data test, changed or not.
 
     Returns:
         How many models, seeds and tests were run.
@@ -42,22 +49,24 @@ def build(settings: Settings, arguments: Sequence[str] = ()) -> int:
     Raises:
         BuildError: A model or a data test failed; the message has dbt's own words on each.
     """
-    whole = ["build", "--exclude-resource-type", "unit_test", "--no-write-json"]
     if arguments:
-        return run_dbt(settings, [*whole, *arguments])
-    fingerprint = _fingerprint(_manifest(settings))
-    if _built_project(settings) == fingerprint:
-        return run_dbt(settings, [*whole, "--select", *_WHAT_DATA_CHANGES])
-    _note_built_project(settings, None)
-    nodes = run_dbt(settings, whole)
-    _note_built_project(settings, fingerprint)
+        return run_dbt(settings, [*_BUILD, *arguments])
+    project = _fingerprint(_manifest(settings))
+    inputs, built = _look(settings)
+    if whole or built.get(_PROJECT) != project:
+        _note_built(settings, {})
+        nodes = run_dbt(settings, [*_BUILD, *(() if whole else ("--exclude", "test_type:generic"))])
+    else:
+        changed = sorted(name for name, state in inputs.items() if built.get(name) != state)
+        if not changed:
+            return 0
+        made = _made_from(_manifest(settings), changed)
+        selection = ("--select", "test_type:singular", *made)
+        nodes = run_dbt(settings, [*_BUILD, *_WITHOUT_ITS_TESTS, *selection])
+    # Looked at once more: what waits to be sent is another thing now.
+    inputs, _ = _look(settings)
+    _note_built(settings, {_PROJECT: project, **inputs})
     return nodes
-
-
-def rebuild_ledger(settings: Settings) -> None:
-    """Bring the ledger's tables up to what was just sent or decided; views follow by themselves."""
-    tables = [f"path:models/ledger,{kind}" for kind in _WHAT_DATA_CHANGES[:2]]
-    run_dbt(settings, ["run", "--no-write-json", "--select", *tables])
 
 
 def run_dbt(settings: Settings, arguments: Sequence[str]) -> int:
@@ -87,12 +96,31 @@ def _manifest(settings: Settings) -> Any:
 
     key = (str(settings.project_root), str(settings.home.root))
     if key not in _manifests:
-        with _environment(settings):
-            parsed = dbtRunner().invoke(["parse", *_common(settings)])
+        with _environment(settings), _without_collector():
+            parsed = dbtRunner().invoke(["parse", "--no-write-json", *_common(settings)])
         if not parsed.success:
             raise BuildError(f"dbt could not read the project: {parsed.exception}")
         _manifests[key] = parsed.result
     return _manifests[key]
+
+
+def _made_from(manifest: Any, inputs: Collection[str]) -> list[str]:
+    """The models that hold data of the inputs, in the order of their names.
+
+    Views follow by themselves, except those whose text itself depends on data (`each_build`).
+    """
+    pending = [f"source.cohort_relay.raw.{name}" for name in inputs]
+    reached: set[str] = set()
+    while pending:
+        children = set(manifest.child_map.get(pending.pop(), ())) - reached
+        reached |= children
+        pending += children
+    nodes = [manifest.nodes[name] for name in reached if name.startswith("model.")]
+    return sorted(
+        node.name
+        for node in nodes
+        if node.config.materialized in {"table", "incremental"} or "each_build" in node.tags
+    )
 
 
 def _fingerprint(manifest: Any) -> str:
@@ -103,33 +131,39 @@ def _fingerprint(manifest: Any) -> str:
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
-def _built_project(settings: Settings) -> str | None:
-    """The fingerprint of the project that last built the whole warehouse."""
-    if not settings.home.database.exists():
-        return None
-    with duckdb.connect(str(settings.home.database)) as connection:
-        try:
-            row = connection.execute("select fingerprint from raw.built_project").fetchone()
-        except duckdb.CatalogException:
-            return None
-    return None if row is None else str(row[0])
+def _look(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
+    """What the raw tables hold, as far as dbt reads them, and what was noted of the last build.
+
+    Both are texts by name: an input that has changed has another one.
+    """
+    with warehouse.connect(settings) as connection:
+        inputs: dict[str, str] = dict(connection.execute(_INPUTS).fetchall())
+        if _something_waits(connection):
+            # It is to carry the time of this run.
+            inputs["run"] += f" {settings.now().isoformat()}"
+        built = dict(connection.execute("select name, state from raw.built").fetchall())
+    return inputs, built
 
 
-def _note_built_project(settings: Settings, fingerprint: str | None) -> None:
-    """Remember it, or with None that a build has begun whose end is not known."""
-    settings.home.warehouse.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(str(settings.home.database)) as connection:
-        connection.execute("create schema if not exists raw")
-        connection.execute(
-            "create or replace table raw.built_project as select cast(? as varchar) as fingerprint",
-            [fingerprint],
-        )
+def _something_waits(connection: DuckDBPyConnection) -> bool:
+    try:
+        waiting = " union all ".join(f"(select 1 from {name} limit 1)" for name in PAYLOADS)
+        return bool(connection.execute(waiting).fetchall())
+    except duckdb.CatalogException:
+        return False
+
+
+def _note_built(settings: Settings, built: dict[str, str]) -> None:
+    """Remember project and inputs of a build; nothing: one has begun whose end is not known."""
+    with warehouse.connect(settings) as connection, warehouse.transaction(connection):
+        connection.execute("delete from raw.built")
+        for name, state in built.items():
+            connection.execute("insert into raw.built values (?, ?)", [name, state])
 
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
     """Leave dbt's objects alone: looking through all of them is a tenth of a build."""
-    gc.collect()
     gc.disable()
     try:
         yield

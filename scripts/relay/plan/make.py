@@ -19,9 +19,6 @@ from relay.plan.schedule import check_export_window, is_due
 from relay.plan.seal import changes_hash_of, finish_plan, seal_sync, sealing_folder
 from relay.settings import Settings
 
-# What an undo makes other than a plan: nothing before the cohorts looks at it.
-_ONLY_CHANGES = ("--select", "cohorts__undone_changes+")
-
 
 @dataclass(frozen=True)
 class PlanRequest:
@@ -88,8 +85,8 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
 def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
     """Seal the inverse of what a plan delivered, so far as it still is as that plan left it.
 
-    Rows of unknown outcome are left alone. The caller holds the lock; the tables are left as the
-    next ordinary plan sees them.
+    Rows of unknown outcome are left alone. The caller holds the lock. The tables show what is to be
+    taken back until the next build, which `apply` ends with.
 
     Raises:
         PlanError: There is no such plan.
@@ -97,12 +94,9 @@ def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
     undone = read_plan(settings.home, plan_id)
     names = tuple(sync.name for sync in undone.syncs if undone.file(sync.name, "rows"))
     undoing = settings.for_run(undoes=plan_id)
-    build(settings.for_run())
-    build(undoing, _ONLY_CHANGES)
+    build(undoing)
     with warehouse.connect(undoing) as connection:
-        outcome = _seal_what_is_due(connection, undoing, PlanRequest(syncs=names, force=True))
-    build(settings.for_run(), _ONLY_CHANGES)
-    return outcome
+        return _seal_what_is_due(connection, undoing, PlanRequest(syncs=names, force=True))
 
 
 def _check_names(settings: Settings, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ _PAYLOADS = {
     ("event_import", "lytics"): "payloads.lytics_events",
     ("event_export", "amplitude"): "payloads.amplitude_events",
 }
+PAYLOADS = tuple(_PAYLOADS.values())
 
 
 def payload_of(kind: str, destination: str) -> str:
