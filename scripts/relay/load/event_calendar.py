@@ -80,8 +80,8 @@ class Calendar:
         """Whether some hour of the span was never read."""
         ((read,),) = self.connection.execute(
             "select count(*) from raw.loaded_windows where project = $project"
-            " and hour in $hours and state in ('loaded', 'empty')",
-            {"project": self.project, "hours": [_naive(hour) for hour in span.hours]},
+            " and hour in cast($hours as timestamp[]) and state in ('loaded', 'empty')",
+            {"project": self.project, "hours": _list(_naive(hour) for hour in span.hours)},
         ).fetchall()
         return bool(read < len(span.hours))
 
@@ -109,8 +109,8 @@ class Calendar:
             is_new: Whether it stored anything.
         """
         own = self._own(span.hours) | {
-            "counts": [counts.get(hour, 0) for hour in span.hours],
-            "finals": [is_final(hour, read_at, self.lookback) for hour in span.hours],
+            "counts": _list(counts.get(hour, 0) for hour in span.hours),
+            "finals": _list(is_final(hour, read_at, self.lookback) for hour in span.hours),
             "source_file": landed.source_file if landed else None,
             "sha256": landed.sha256 if landed else None,
             "load_id": load_id,
@@ -118,9 +118,8 @@ class Calendar:
         self._execute(_MARK_FINAL, own)
         self._execute(_FORGET_UNREAD, own)
         if is_new:
-            self._execute(
-                _FORGET, own | {"hours": [_naive(hour) for hour in span.hours if counts.get(hour)]}
-            )
+            found = _list(_naive(hour) for hour in span.hours if counts.get(hour))
+            self._execute(_FORGET, own | {"hours": found})
         self._execute(_MARK_READ, own)
 
     def mark_failed(self, span: Span, reason: str, landed: Landed | None) -> None:
@@ -150,7 +149,7 @@ class Calendar:
         return {
             "project": self.project,
             "now": _naive(self.now),
-            "hours": [_naive(hour) for hour in hours],
+            "hours": _list(_naive(hour) for hour in hours),
         }
 
     def _execute(self, sql: str, values: Mapping[str, Any]) -> None:
@@ -159,7 +158,10 @@ class Calendar:
         self.connection.execute(sql, named)
 
 
-_FORGET = "delete from raw.loaded_windows where project = $project and hour in $hours"
+_FORGET = """
+    delete from raw.loaded_windows
+    where project = $project and hour in cast($hours as timestamp[])
+"""
 _FORGET_UNREAD = f"{_FORGET} and state not in ('loaded', 'empty')"
 _INCOMING = """
     select
@@ -199,6 +201,14 @@ _MARK_FAILED = """
     anti join (from raw.loaded_windows where project = $project) using (hour)
     order by hour
 """
+
+
+def _list(values: Iterable[object]) -> str:
+    """The values as the text of a DuckDB list.
+
+    For each value it is given by itself, DuckDB looks for pandas along all of the path, twice.
+    """
+    return f"[{', '.join(str(value) for value in values)}]"
 
 
 def _naive(moment: datetime) -> datetime:
