@@ -62,15 +62,20 @@ lock: $(VENV)/.dev  ## Resolve requirements/*.in anew (needs uv)
 clean:  ## Remove .venv and everything built; never landing/, outbox/ or ledger/
 	rm -rf $(VENV) target logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# Wheels only, each with its hash: nothing is built, nothing runs while installing.
+# Wheels only, each with its hash: nothing is built, nothing runs while installing. Then dbt reads the
+# project once: it keeps what it made of it, and the first run need not wait for that.
+DBT_PARSE := RELAY_HOME="$(CURDIR)" $(BIN)/dbt parse --quiet --no-write-json
+
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/run.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(DBT_PARSE)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(DBT_PARSE)
 	@touch $(VENV)/.run $@
