@@ -27,6 +27,7 @@ ROWS_A_REQUEST = 1000
 GIVEN = (
     "stg_relay__syncs",
     "stg_relay__settings",
+    "stg_relay__run",
     "stg_amplitude__cohort_snapshots",
     "stg_amplitude__cohorts",
     "identity__persons",
@@ -117,9 +118,12 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
     for schema in ("staging", "identity"):
         connection.execute(f"create schema {schema}")
     connection.execute(
-        "create table staging.stg_relay__settings as select timestamp '2026-03-01' as planned_at,"
-        " false as retries_rejected, cast(null as varchar) as undoes,"
-        " true as clevertap_reassert, true as moengage_reassert, true as lytics_reassert"
+        "create table staging.stg_relay__settings as select true as clevertap_reassert,"
+        " true as moengage_reassert, true as lytics_reassert"
+    )
+    connection.execute(
+        "create table staging.stg_relay__run as select timestamp '2026-03-01' as planned_at,"
+        " false as retries_rejected, cast(null as varchar) as undoes"
     )
     connection.execute(
         "create table staging.stg_amplitude__cohorts as select '7' as cohort_id,"

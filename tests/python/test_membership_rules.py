@@ -21,6 +21,7 @@ Key = tuple[str, str]
 GIVEN = (
     "stg_relay__syncs",
     "stg_relay__settings",
+    "stg_relay__run",
     "stg_amplitude__cohort_snapshots",
     "stg_amplitude__cohorts",
     "identity__persons",
@@ -133,10 +134,12 @@ def _warehouse() -> duckdb.DuckDBPyConnection:
     for schema in ("staging", "identity", "ledger", "cohorts"):
         connection.execute(f"create schema if not exists {schema}")
     connection.execute(
-        "create table staging.stg_relay__settings as select"
-        " timestamp '2026-03-01' as planned_at, false as retries_rejected,"
-        " cast(null as varchar) as undoes, true as clevertap_reassert,"
+        "create table staging.stg_relay__settings as select true as clevertap_reassert,"
         " true as moengage_reassert, true as lytics_reassert"
+    )
+    connection.execute(
+        "create table staging.stg_relay__run as select timestamp '2026-03-01' as planned_at,"
+        " false as retries_rejected, cast(null as varchar) as undoes"
     )
     connection.execute(
         "create table staging.stg_amplitude__cohorts as select '7' as cohort_id,"
