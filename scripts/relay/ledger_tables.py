@@ -117,8 +117,13 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
             ).fetchall()
         ]
         for sync in syncs:
-            has_rows = any(file["sync"] == sync["name"] for file in row_files)
-            known = {"plan_id": plan_id, "sync_name": sync["name"], "has_rows": has_rows}
+            planned = [file["rows"] for file in row_files if file["sync"] == sync["name"]]
+            known = {
+                "plan_id": plan_id,
+                "sync_name": sync["name"],
+                "has_rows": bool(planned),
+                "planned": planned[0] if planned else None,
+            }
             values = {**sync, **known}
             connection.execute(
                 f"insert into raw.plan_syncs values ({', '.join('?' for _ in columns)})",

@@ -262,15 +262,15 @@ def _candidates(
         left join ledger.syncs as ledger_syncs
             on syncs.sync_name = ledger_syncs.sync_name
         left join (
-            select distinct rows.sync_name
-            from ledger.row_outcomes as rows
+            select plans.sync_name
+            from ledger.plan_outcomes as plans
             inner join ledger.syncs as runs
-                on rows.sync_name = runs.sync_name and rows.plan_id = runs.last_sent_plan_id
+                on plans.sync_name = runs.sync_name and plans.plan_id = runs.last_sent_plan_id
             inner join staging.stg_relay__syncs as configured
-                on rows.sync_name = configured.sync_name
+                on plans.sync_name = configured.sync_name
             where
-                rows.outcome = 'pending'
-                or (rows.outcome = 'unknown' and configured.on_unknown = 'resend')
+                plans.pending_count > 0
+                or (plans.unknown_count > 0 and configured.on_unknown = 'resend')
         ) as unfinished
             on syncs.sync_name = unfinished.sync_name
         where syncs.is_enabled

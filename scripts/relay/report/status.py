@@ -12,12 +12,12 @@ _STATUS = """
 with
 open_rows as (
     select
-        sync_name,
-        count(*) filter (where outcome = 'pending') as pending,
-        count(*) filter (where outcome = 'held') as held
-    from ledger.row_outcomes
-    where plan_id in (select last_plan_id from ledger.syncs)
-    group by sync_name
+        plans.sync_name,
+        plans.pending_count as pending,
+        plans.held_count as held
+    from ledger.plan_outcomes as plans
+    inner join ledger.syncs as syncs
+        on plans.plan_id = syncs.last_plan_id and plans.sync_name = syncs.sync_name
 ),
 keys as (
     select

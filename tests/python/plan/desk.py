@@ -50,18 +50,17 @@ MODELS = (
     "payloads__moengage_cohort_changes",
     "fields__moengage_file_segments",
     "ledger__row_outcomes",
+    "ledger__plan_outcomes",
 )
 LEDGER = (
     "ledger__syncs",
     "ledger__confirmed_keys",
     "ledger__row_outcomes",
+    "ledger__plan_outcomes",
     "reports__confirmed_memberships",
     "reports__deliveries",
 )
-FOLD_ANEW = (
-    "delete from ledger.key_states"
-    " where generation != (select generation from raw.ledger_generation)"
-)
+FOLDED = ("key_states", "plan_totals")
 
 
 @dataclass
@@ -172,10 +171,15 @@ class Desk:
         shutil.rmtree(self.settings.home.warehouse)
 
     def _run(self, connection: DuckDBPyConnection, names: Sequence[str]) -> None:
-        if connection.execute(
-            "select 1 from duckdb_tables() where schema_name = 'ledger'"
-        ).fetchone():
-            connection.execute(FOLD_ANEW)
+        # The hook of the incremental models.
+        for (table,) in connection.execute(
+            "select table_name from duckdb_tables() where schema_name = 'ledger'"
+        ).fetchall():
+            if table in FOLDED:
+                connection.execute(
+                    f"delete from ledger.{table}"
+                    " where generation != (select generation from raw.ledger_generation)"
+                )
         self.models.run(connection, names, given=GIVEN, again=True)
 
     def _give(self, connection: DuckDBPyConnection) -> None:
