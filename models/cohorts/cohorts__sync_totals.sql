@@ -83,10 +83,18 @@ counted as (
 
 ),
 
+run as (
+
+    select * from {{ ref('stg_relay__run') }}
+
+),
+
 guarded as (
 
     select
-        *,
+        counted.*,
+        -- What was sent can be taken back of a paused sync too, and without a snapshot.
+        run.undoes is not null as is_undone,
         case
             when is_ledger_missing
                 then 'ledger_missing: plans were sealed whose ledger is gone; approve, or adopt'
@@ -97,18 +105,20 @@ guarded as (
                 then {{ guard_reason('add', 'added_count', 'max_added_percent') }}
         end as held_reason
     from counted
+    cross join run
 
 )
 
 select
-    *,
+    * exclude (is_undone),
     case
-        when is_paused then 'paused'
-        when no_snapshot_reason is not null then 'no_snapshot'
+        when is_paused and not is_undone then 'paused'
+        when no_snapshot_reason is not null and not is_undone then 'no_snapshot'
         when held_reason is not null then 'held'
         else 'ready'
     end as state,
     case
+        when is_undone then held_reason
         when is_paused then 'paused until relay resume'
         else coalesce(no_snapshot_reason, held_reason)
     end as reason

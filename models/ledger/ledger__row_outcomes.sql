@@ -7,27 +7,9 @@ plan_rows as (
 
 ),
 
--- What is left of a plan is superseded once a later one has the sync's rows, or found none to send.
-plan_syncs as (
+standings as (
 
-    select
-        *,
-        row_number() over (
-            partition by sync_name
-            order by created_at desc, plan_id desc
-        ) = 1 as is_latest_of_sync
-    from {{ ref('stg_ledger__plan_syncs') }}
-    where has_rows or state = 'empty'
-
-),
-
-approvals as (
-
-    select distinct
-        plan_id,
-        sync_name
-    from {{ ref('stg_ledger__lines') }}
-    where kind = 'approved'
+    select * from {{ ref('ledger__plan_standings') }}
 
 ),
 
@@ -65,19 +47,16 @@ joined as (
 
     select
         plan_rows.*,
-        plan_syncs.destination,
-        plan_syncs.delivery,
-        plan_syncs.cohort_id,
-        plan_syncs.sync_kind,
-        plan_syncs.is_latest_of_sync,
-        plan_syncs.state = 'held' and approvals.plan_id is null as is_held,
-        plan_syncs.created_at,
+        standings.destination,
+        standings.delivery,
+        standings.cohort_id,
+        standings.sync_kind,
+        standings.open_outcome,
+        standings.created_at,
         coalesce(positions.told, requests.told, whole_syncs.told) as told
     from plan_rows
-    inner join plan_syncs
-        on plan_rows.plan_id = plan_syncs.plan_id and plan_rows.sync_name = plan_syncs.sync_name
-    left join approvals
-        on plan_rows.plan_id = approvals.plan_id and plan_rows.sync_name = approvals.sync_name
+    inner join standings
+        on plan_rows.plan_id = standings.plan_id and plan_rows.sync_name = standings.sync_name
     left join positions
         on
             plan_rows.plan_id = positions.plan_id
@@ -121,12 +100,7 @@ select
     anchors,
 
     -- what came of it
-    case
-        when told.outcome != 'pending' then told.outcome
-        when not is_latest_of_sync then 'superseded'
-        when is_held then 'held'
-        else 'pending'
-    end as outcome,
+    if(told.outcome != 'pending', told.outcome, open_outcome) as outcome,
     told.rejection_code,
     told.rejection_text,
 

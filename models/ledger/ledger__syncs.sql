@@ -72,9 +72,10 @@ amended as (
 
     select
         lines.sync_name,
-        max(plan_syncs.created_at) as amended_at
+        -- An adopted segment to which nothing had to be added has no plan.
+        max(coalesce(plan_syncs.created_at, lines.written_at)) as amended_at
     from lines
-    inner join plan_syncs
+    left join plan_syncs
         on lines.plan_id = plan_syncs.plan_id and lines.sync_name = plan_syncs.sync_name
     where
         lines.kind = 'adopted'

@@ -58,7 +58,9 @@ counted as (
         syncs.state,
         syncs.no_snapshot_reason,
         syncs.last_computed_at,
-        coalesce(snapshots.row_count, 0) as amplitude_count,
+        -- The two differ only in a snapshot that was accepted all the same.
+        coalesce(snapshots.declared_size, snapshots.row_count, 0) as amplitude_count,
+        coalesce(snapshots.row_count, 0) as profiles_count,
         coalesce(members.rows_count, 0) as rows_count,
         coalesce(members.persons_count, 0) as persons_count,
         coalesce(confirmed.confirmed_count, 0) as confirmed_count
@@ -78,9 +80,11 @@ of_keys as (
         sync_name,
         kind,
         reason,
+        -- A refused addition and a refused removal are two steps, not none.
+        if(difference < 0, 5, 6) as step,
         sum(difference) as difference
     from {{ ref('reports__key_differences') }}
-    group by sync_name, kind, reason
+    group by sync_name, kind, reason, step
 
 ),
 
@@ -88,10 +92,19 @@ steps as (
 
     select
         sync_name,
+        0 as step,
+        'accepted_snapshot' as kind,
+        'size_differs' as reason,
+        profiles_count - amplitude_count as difference
+    from counted
+    where no_snapshot_reason is null
+    union all
+    select
+        sync_name,
         1 as step,
         'unidentifiable' as kind,
         'no_usable_id' as reason,
-        rows_count - amplitude_count as difference
+        rows_count - profiles_count as difference
     from counted
     where no_snapshot_reason is null
     union all
@@ -129,7 +142,7 @@ steps as (
     union all
     select
         sync_name,
-        if(difference < 0, 5, 6) as step,
+        step,
         kind,
         reason,
         difference

@@ -12,6 +12,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from relay.errors import LedgerError, PlanError
+from relay.plan.manifest import sealed_manifests
 from relay.settings import Home
 
 _LINE_TYPES = pa.schema(
@@ -86,7 +87,7 @@ def _last_seq(path: Path) -> int:
 
 def _read_new_plans(connection: DuckDBPyConnection, home: Home) -> None:
     known = {plan for (plan,) in connection.execute("select plan_id from raw.plans").fetchall()}
-    for manifest_file in sorted(home.outbox.glob("*/manifest.json")):
+    for manifest_file in sealed_manifests(home):
         if manifest_file.parent.name not in known:
             _read_plan(connection, manifest_file)
 
@@ -117,8 +118,13 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
             ).fetchall()
         ]
         for sync in syncs:
-            has_rows = any(file["sync"] == sync["name"] for file in row_files)
-            known = {"plan_id": plan_id, "sync_name": sync["name"], "has_rows": has_rows}
+            planned = [file["rows"] for file in row_files if file["sync"] == sync["name"]]
+            known = {
+                "plan_id": plan_id,
+                "sync_name": sync["name"],
+                "has_rows": bool(planned),
+                "planned": planned[0] if planned else None,
+            }
             values = {**sync, **known}
             connection.execute(
                 f"insert into raw.plan_syncs values ({', '.join('?' for _ in columns)})",

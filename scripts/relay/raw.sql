@@ -224,7 +224,7 @@ create table if not exists raw.plans (
     has_ledger boolean not null
 );
 
--- One row per sealed plan and sync, from the manifest.
+-- One row per sealed plan and sync, from the manifest; `planned` is how many rows it has.
 create table if not exists raw.plan_syncs (
     plan_id varchar not null,
     sync_name varchar not null,
@@ -248,7 +248,8 @@ create table if not exists raw.plan_syncs (
     state varchar,
     reason varchar,
     changes_hash varchar,
-    has_rows boolean not null
+    has_rows boolean not null,
+    planned bigint
 );
 
 -- One row per change of a sealed plan: at which request and position it stands.

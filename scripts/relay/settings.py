@@ -294,9 +294,19 @@ class Settings:
         """The clock, in UTC; it stands still where RELAY_NOW is set or the command froze it."""
         return self.run.planned_at or self.env.relay_now or datetime.now(UTC)
 
-    def for_run(self, *, retries_rejected: bool = False, undoes: str | None = None) -> Self:
-        """The same settings with the clock stopped at this second: one time for one run."""
+    def for_run(
+        self,
+        *,
+        retries_rejected: bool = False,
+        undoes: str | None = None,
+        not_before: datetime | None = None,
+    ) -> Self:
+        """The same settings with the clock stopped at this second: one time for one run.
+
+        Where `not_before` is later than the clock, the run is given that time.
+        """
         planned_at = self.now().replace(microsecond=0)
+        planned_at = max(planned_at, not_before or planned_at)
         return replace(self, run=RunOptions(planned_at, retries_rejected, undoes))
 
     def residency_of(self, export: EventExport) -> Literal["eu", "standard"]:

@@ -148,6 +148,7 @@ class LyticsWorld:
     now: datetime = NOW
     connection: DuckDBPyConnection = field(init=False)
     sent: list[StreamRow] = field(default_factory=list)
+    payloads: Sequence[str] = ("lytics_cohorts", "lytics_events")
     _plans: int = 0
 
     def __post_init__(self) -> None:
@@ -214,7 +215,7 @@ class LyticsWorld:
             "insert into raw.plans values (?, 'hash', 'sync', ?, null, true)",
             [plan_id, self.now.replace(tzinfo=None)],
         )
-        for table in ("lytics_cohorts", "lytics_events"):
+        for table in self.payloads:
             connection.execute(
                 f"""
                 insert into raw.plan_rows by name

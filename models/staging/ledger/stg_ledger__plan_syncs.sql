@@ -35,6 +35,7 @@ renamed as (
         source.reason,
         source.changes_hash,
         source.has_rows,
+        source.planned as planned_count,
         source.added as added_count,
         source.removed as removed_count,
         source.reasserted as reasserted_count,

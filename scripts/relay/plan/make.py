@@ -10,9 +10,10 @@ from duckdb import DuckDBPyConnection
 from relay import warehouse
 from relay.apply.ledger import Ledger
 from relay.config import ALL_COHORTS, CohortSync, EventExport, Sync
-from relay.errors import ConfigurationError
+from relay.errors import ConfigurationError, PlanError
 from relay.ledger_tables import refresh_ledger_tables
 from relay.plan.build import build
+from relay.plan.clock import earliest_plan_time
 from relay.plan.manifest import Plan, PlanFile, PlanSync, read_plan
 from relay.plan.payloads import payload_of
 from relay.plan.schedule import check_export_window, is_due
@@ -73,7 +74,9 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
         BuildError: dbt failed.
         PlanError: Something cannot be sealed; nothing is.
     """
-    settings = settings.for_run(retries_rejected=request.retry_rejected)
+    settings = settings.for_run(
+        retries_rejected=request.retry_rejected, not_before=earliest_plan_time(settings.home)
+    )
     _check_names(settings, (*request.syncs, *request.adopt))
     build(settings)
     with warehouse.connect(settings) as connection:
@@ -85,18 +88,37 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
 def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
     """Seal the inverse of what a plan delivered, so far as it still is as that plan left it.
 
-    Rows of unknown outcome are left alone. The caller holds the lock. The tables show what is to be
-    taken back until the next build, which `apply` ends with.
+    Rows of unknown outcome are left alone, and events stay where they arrived. The caller holds the
+    lock. The tables show what is to be taken back until the next build, which `apply` ends with.
 
     Raises:
-        PlanError: There is no such plan.
+        PlanError: There is no such plan, or it has only events.
+        ConfigurationError: A sync of it is not configured or not enabled any more.
     """
     undone = read_plan(settings.home, plan_id)
-    names = tuple(sync.name for sync in undone.syncs if undone.file(sync.name, "rows"))
-    undoing = settings.for_run(undoes=plan_id)
+    names = tuple(
+        sync.name
+        for sync in undone.syncs
+        if sync.kind == "cohort_sync" and undone.file(sync.name, "rows")
+    )
+    if not names:
+        raise PlanError(f"plan {plan_id} changed no segment: events and identities stay as sent")
+    undoing = settings.for_run(undoes=plan_id, not_before=earliest_plan_time(settings.home))
     build(undoing)
     with warehouse.connect(undoing) as connection:
+        _check_enabled(connection, names, plan_id)
         return _seal_what_is_due(connection, undoing, PlanRequest(syncs=names, force=True))
+
+
+def _check_enabled(connection: DuckDBPyConnection, names: Sequence[str], plan_id: str) -> None:
+    """Refuse an undo that would leave a segment as it is because its sync is switched off."""
+    rows = connection.execute("select sync_name from cohorts.current_syncs").fetchall()
+    missing = sorted(set(names).difference(name for (name,) in rows))
+    if missing:
+        raise ConfigurationError(
+            f"plan {plan_id} cannot be undone whole: {', '.join(missing)} is not in syncs.yml or"
+            " not enabled; enable it, then run `relay undo` again"
+        )
 
 
 def _check_names(settings: Settings, names: Sequence[str]) -> None:
@@ -127,6 +149,10 @@ class Candidate:
     last_run_at: datetime | None
     is_unfinished: bool = False
 
+    def is_one_of(self, names: Sequence[str]) -> bool:
+        """Whether it was named: itself, or the entry of syncs.yml that stands for every cohort."""
+        return self.sync.name in names or self.config.name in names
+
 
 def _seal_what_is_due(
     connection: DuckDBPyConnection, settings: Settings, request: PlanRequest
@@ -135,14 +161,16 @@ def _seal_what_is_due(
     syncs: list[PlanSync] = []
     files: list[PlanFile] = []
     held_in: dict[str, str] = {}
+    adopted: list[str] = []
     with sealing_folder(settings.home) as folder:
         for candidate in _candidates(connection, settings, request):
             sync = scheduled(candidate, request, settings)
-            adopts = sync.name in request.adopt
-            if sync.state not in {"ready", "held"} and not adopts and not settings.run.undoes:
+            adopts = candidate.is_one_of(request.adopt)
+            adopted += [sync.name] * adopts
+            if sync.state not in {"ready", "held"} and not adopts:
                 syncs.append(sync)
                 continue
-            payload = _payload_query(sync, request)
+            payload = _payload_query(sync, None if adopts else request.first, adopts=adopts)
             held_plan = _same_held_plan(connection, sync, payload)
             if held_plan is not None and not adopts:
                 held_in[sync.name] = held_plan
@@ -170,7 +198,8 @@ def _seal_what_is_due(
             if not sealed.counts:
                 for file in sealed.files:
                     (folder / file.path).unlink()
-                syncs.append(replace(counted, state="empty", reason="nothing to send"))
+                reason = "nothing to adopt" if adopts else "nothing to send"
+                syncs.append(replace(counted, state="empty", reason=reason))
                 continue
             syncs.append(counted)
             files += sealed.files
@@ -185,7 +214,7 @@ def _seal_what_is_due(
                 syncs=syncs,
                 files=files,
             )
-    _record(settings, plan, syncs, request, created_at)
+    _record(settings, plan, syncs, adopted, created_at)
     return PlanOutcome(plan, tuple(syncs), held_in)
 
 
@@ -226,15 +255,15 @@ def _candidates(
         left join ledger.syncs as ledger_syncs
             on syncs.sync_name = ledger_syncs.sync_name
         left join (
-            select distinct rows.sync_name
-            from ledger.row_outcomes as rows
+            select plans.sync_name
+            from ledger.plan_outcomes as plans
             inner join ledger.syncs as runs
-                on rows.sync_name = runs.sync_name and rows.plan_id = runs.last_sent_plan_id
+                on plans.sync_name = runs.sync_name and plans.plan_id = runs.last_sent_plan_id
             inner join staging.stg_relay__syncs as configured
-                on rows.sync_name = configured.sync_name
+                on plans.sync_name = configured.sync_name
             where
-                rows.outcome = 'pending'
-                or (rows.outcome = 'unknown' and configured.on_unknown = 'resend')
+                plans.pending_count > 0
+                or (plans.unknown_count > 0 and configured.on_unknown = 'resend')
         ) as unfinished
             on syncs.sync_name = unfinished.sync_name
         where syncs.is_enabled
@@ -243,24 +272,21 @@ def _candidates(
     )
     columns = [column[0] for column in cursor.description or []]
     by_name = {sync.name: sync for sync in settings.config.syncs}
-    named = {*request.syncs, *request.adopt}
+    named = [*request.syncs, *request.adopt]
     found = []
     for values in cursor.fetchall():
         row = dict(zip(columns, values, strict=True))
         config = by_name[row.pop("config_name")]
         last_run_at = row.pop("last_run_at")
         is_unfinished = row.pop("is_unfinished")
-        if named and row["name"] not in named and config.name not in named:
-            continue
-        on_unknown = settings.config.on_unknown_of(config)
-        found.append(
-            Candidate(
-                PlanSync(**row, on_unknown=on_unknown),
-                config,
-                None if last_run_at is None else last_run_at.replace(tzinfo=UTC),
-                is_unfinished,
-            )
+        candidate = Candidate(
+            PlanSync(**row, on_unknown=settings.config.on_unknown_of(config)),
+            config,
+            None if last_run_at is None else last_run_at.replace(tzinfo=UTC),
+            is_unfinished,
         )
+        if not named or candidate.is_one_of(named):
+            found.append(candidate)
     return found
 
 
@@ -274,22 +300,24 @@ def scheduled(candidate: Candidate, request: PlanRequest, settings: Settings) ->
         return sync
     now, zone = settings.now(), settings.zone_of(candidate.config)
     due = is_due(candidate.config, last_run=candidate.last_run_at, now=now, zone=zone)
-    named = sync.name in request.syncs or candidate.config.name in request.syncs
-    may_run = due.is_due or candidate.is_unfinished or request.force or sync.name in request.adopt
-    if may_run or (named and candidate.config.frequency != "one_time"):
+    may_run = due.is_due or candidate.is_unfinished or request.force
+    may_run = may_run or candidate.is_one_of(request.adopt)
+    is_one_time = candidate.config.frequency == "one_time"
+    if may_run or (candidate.is_one_of(request.syncs) and not is_one_time):
         if isinstance(candidate.config, EventExport):
             check_export_window(candidate.config, now=now, zone=zone)
         return sync
-    return replace(sync, state="not_due", reason=due.reason)
+    reason = f"{due.reason}; --force runs it again" if is_one_time else due.reason
+    return replace(sync, state="not_due", reason=reason)
 
 
-def _payload_query(sync: PlanSync, request: PlanRequest) -> str:
+def _payload_query(sync: PlanSync, first: int | None, *, adopts: bool) -> str:
     name = sync.name.replace("'", "''")
     rows = f"select * from {payload_of(sync.kind, sync.destination)} where sync_name = '{name}'"
-    if sync.name in request.adopt:
+    if adopts:
         rows = f"{rows} and action = 'added'"
-    elif request.first is not None:
-        rows = f"{rows} and phase = 2 order by position limit {request.first:d}"
+    elif first is not None:
+        rows = f"{rows} and phase = 2 order by position limit {first:d}"
     return f"({rows})"
 
 
@@ -312,13 +340,19 @@ def _record(
     settings: Settings,
     plan: Plan | None,
     syncs: list[PlanSync],
-    request: PlanRequest,
+    adopted: Sequence[str],
     at: datetime,
 ) -> None:
-    """Tell the ledger of adopted segments, and of due syncs that had nothing to send."""
+    """Tell the ledger of adopted segments, and of due syncs that had nothing to send.
+
+    A segment to which nothing had to be added is adopted all the same: its ledger is missing no
+    more.
+    """
     with Ledger.open(settings.home) as ledger:
         for sync in syncs:
-            if sync.state == "empty" and not settings.run.undoes:
+            if sync.name in adopted:
+                has_rows = plan is not None and plan.file(sync.name, "rows") is not None
+                plan_id = plan.plan_id if plan is not None and has_rows else None
+                ledger.append("adopted", at=at, plan_id=plan_id, sync=sync.name)
+            elif sync.state == "empty" and not settings.run.undoes:
                 ledger.append("checked", at=at, plan_id=None, sync=sync.name)
-            elif plan is not None and sync.name in request.adopt:
-                ledger.append("adopted", at=at, plan_id=plan.plan_id, sync=sync.name)

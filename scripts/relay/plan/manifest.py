@@ -121,6 +121,14 @@ def plan_folder(home: Home, plan_id: str) -> Path:
     return home.outbox / plan_id
 
 
+def sealed_manifests(home: Home) -> list[Path]:
+    """The manifests of all sealed plans by plan id, the oldest first.
+
+    A folder whose sealing was cut off has a name with a dot in front: it is no plan.
+    """
+    return sorted(home.outbox.glob("[!.]*/manifest.json"))
+
+
 def read_plan(home: Home, plan_id: str) -> Plan:
     """Read a plan and check that nothing of it changed since it was sealed.
 
@@ -130,8 +138,8 @@ def read_plan(home: Home, plan_id: str) -> Plan:
     """
     folder = plan_folder(home, plan_id)
     path = folder / "manifest.json"
-    if "/" in plan_id or not path.is_file():
-        known = sorted(file.parent.name for file in home.outbox.glob("*/manifest.json"))
+    known = [file.parent.name for file in sealed_manifests(home)]
+    if plan_id not in known:
         newest = ", ".join(known[-3:]) if known else "none, run `relay plan` first"
         raise PlanError(f"there is no plan {plan_id} in {home.outbox}; newest plans: {newest}")
     try:

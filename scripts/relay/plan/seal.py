@@ -63,9 +63,13 @@ class SealedSync:
 
 @contextmanager
 def sealing_folder(home: Home) -> Iterator[Path]:
-    """A folder in the outbox to seal into; gone afterwards unless it was given its plan's name."""
+    """A folder in the outbox to seal into; gone afterwards unless it was given its plan's name.
+
+    The caller holds the lock, so what others were sealing when they were killed goes too.
+    """
+    for left in home.outbox.glob(".sealing-*"):
+        shutil.rmtree(left, ignore_errors=True)
     folder = home.outbox / f".sealing-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         yield folder

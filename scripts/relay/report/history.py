@@ -9,17 +9,16 @@ select
     plan_id,
     sync_name as sync,
     destination,
-    count(*) as planned,
-    count(*) filter (where outcome = 'delivered') as delivered,
-    count(*) filter (where outcome = 'rejected') as rejected,
-    count(*) filter (where outcome = 'unknown') as unknown,
-    count(*) filter (where outcome = 'held') as held,
-    count(*) filter (where outcome = 'pending') as pending,
-    count(*) filter (where outcome = 'superseded') as superseded,
-    min(planned_at) as planned_at,
-    max(confirmed_at) as confirmed_at
-from reports.deliveries
-group by all
+    planned_count as planned,
+    delivered_count as delivered,
+    rejected_count as rejected,
+    unknown_count as unknown,
+    held_count as held,
+    pending_count as pending,
+    superseded_count as superseded,
+    planned_at,
+    confirmed_at
+from ledger.plan_outcomes
 order by planned_at desc, plan_id desc, sync_name
 limit ?
 """

@@ -12,12 +12,12 @@ _STATUS = """
 with
 open_rows as (
     select
-        sync_name,
-        count(*) filter (where outcome = 'pending') as pending,
-        count(*) filter (where outcome = 'held') as held
-    from ledger.row_outcomes
-    where plan_id in (select last_plan_id from ledger.syncs)
-    group by sync_name
+        plans.sync_name,
+        plans.pending_count as pending,
+        plans.held_count as held
+    from ledger.plan_outcomes as plans
+    inner join ledger.syncs as syncs
+        on plans.plan_id = syncs.last_plan_id and plans.sync_name = syncs.sync_name
 ),
 keys as (
     select
@@ -33,9 +33,19 @@ rejections as (
         sync_name,
         count(*) filter (where times >= 3) as rejected_three_times
     from (
-        select sync_name, match_key, payload_hash, rejection_code, count(*) as times
-        from ledger.row_outcomes
-        where outcome = 'rejected'
+        select
+            refused.sync_name,
+            refused.key_type,
+            refused.match_key,
+            refused.rejection_code,
+            count(*) as times
+        from ledger.row_outcomes as refused
+        inner join ledger.confirmed_keys as parked
+            on refused.sync_name = parked.sync_name
+            and refused.key_type = parked.key_type
+            and refused.match_key = parked.match_key
+            and refused.payload_hash = parked.rejected_payload_hash
+        where refused.outcome = 'rejected' and parked.is_parked
         group by all
     )
     group by sync_name

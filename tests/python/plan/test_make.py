@@ -1,0 +1,384 @@
+"""What a plan is made of and what becomes of it: the guard, approval, adoption, undo, the clock."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+import duckdb
+import httpx
+import pytest
+
+from apply.sealed import Sync, seal
+from plan.desk import CART, LOYAL, NOW, SYNCS, Desk, Open, one, outcomes, rows_of, sealed
+from relay.apply.decisions import resume
+from relay.apply.ledger import Ledger
+from relay.errors import ConfigurationError, PlanError
+from relay.plan.manifest import Plan
+from relay.report.members import members_of
+from relay.report.status import status
+
+
+def crowd(*numbers: Iterable[int]) -> list[str]:
+    return [f"u{number:03}" for stretch in numbers for number in stretch]
+
+
+def times(plan: Plan, sync: str) -> dict[str, set[int]]:
+    """The `ts` of a plan's rows by action."""
+    file = plan.file(sync, "requests")
+    assert file is not None
+    found: dict[str, set[int]] = {}
+    for line in (plan.folder / file.path).read_text().splitlines():
+        for record in json.loads(line)["d"]:
+            found.setdefault(record["evtData"]["Action"], set()).add(record["ts"])
+    return found
+
+
+def notes(desk: Desk, sync: str) -> list[str]:
+    desk.rebuild_ledger()
+    with duckdb.connect(str(desk.settings.home.database)) as connection:
+        entries = {entry["name"]: entry for entry in status(connection, desk.settings)}
+    return list(entries[sync]["notes"])
+
+
+# --- the guard ----------------------------------------------------------------------------------
+
+
+def test_a_held_sync_keeps_its_place_and_the_others_go(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    desk.sync()
+    desk.wait()
+    desk.let_in(CART, *crowd(range(20), range(60, 62)))
+    desk.let_in(LOYAL, "ann")
+    first = desk.plan()
+    held = one(first, "ct")
+    assert (held.state, held.reason) == ("held", "would remove 40 of 60, limit 30 %")
+    assert (held.removed, held.added, held.unchanged) == (40, 2, 20)
+    assert first.is_held
+    result = desk.apply(sealed(first))
+    assert outcomes(result, "ct") == "held 42"
+    assert outcomes(result, "moe") == "delivered 1"
+    assert result.exit_code == 3
+    # The same changes again: the plan that holds them stands, and nothing is sealed.
+    desk.wait()
+    again = desk.plan()
+    assert again.plan is None
+    assert again.held_in == {"ct": sealed(first).plan_id}
+    assert desk.read("select distinct outcome from ledger.row_outcomes where sync_name = 'ct'"
+                     " and plan_id = ?", sealed(first).plan_id) == [("held",)]
+    # What went before does not make it stale.
+    assert outcomes(desk.apply(sealed(first), "ct"), "ct") == "delivered 42"
+    assert desk.confirmed("ct") == crowd(range(20), range(60, 62))
+
+
+def test_an_approval_is_of_one_plan_and_dies_with_it(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    desk.sync()
+    desk.wait()
+    desk.let_in(CART, *crowd(range(20)))
+    first = sealed(desk.plan("ct"))
+    desk.vendors.answers["clevertap.test"] = [httpx.Response(401)]
+    desk.apply(first, "ct")
+    with Ledger.open(desk.settings.home) as ledger:
+        approved = [line for line in ledger.lines() if line.kind == "approved"]
+    assert [line.detail for line in approved] == [{"plan_hash": first.plan_hash}]
+    desk.let_in(CART, *crowd(range(10)))
+    second = sealed(desk.plan("ct"))
+    assert one(desk.plan("ct"), "ct").reason == "would remove 50 of 60, limit 30 %"
+    assert outcomes(desk.apply(second), "ct") == "held 50"
+    assert desk.confirmed("ct") == crowd(range(60))
+
+
+@pytest.mark.parametrize(
+    ("guard", "before", "after", "reason"),
+    [
+        ("{}", 50, 201, "would add 151 of 50, limit 300 %"),
+        ("{}", 50, 200, None),
+        ("{}", 49, 1, None),
+        ("{max_removed_percent: 2.5}", 80, 77, "would remove 3 of 80, limit 2.5 %"),
+        ("{max_removed_percent: 2.5}", 80, 78, None),
+        ("{min_members: 2}", 2, 1, "would remove 1 of 2, limit 30 %"),
+    ],
+)
+def test_the_guard_looks_at_shares_of_what_is_confirmed(
+    open_desk: Open, guard: str, before: int, after: int, reason: str | None
+) -> None:
+    syncs = "version: 1\ncohort_syncs:\n  - {name: ct, cohort_id: cart, destination: clevertap,"
+    desk = open_desk(syncs=f"{syncs} guard: {guard}}}\n")
+    desk.let_in(CART, *crowd(range(before)))
+    desk.confirm(sealed(desk.plan()))
+    desk.wait()
+    kept = min(before, after)
+    # Not both lists at once: the guard looks at each by itself.
+    desk.let_in(CART, *crowd(range(kept), range(before, before + after - kept)))
+    sync = one(desk.plan(), "ct")
+    if after > before:
+        assert (sync.removed, sync.added) == (0, after - before)
+    assert (sync.state, sync.reason) == (("held" if reason else "ready"), reason)
+
+
+def test_a_cohort_that_is_gone_removes_nobody(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    desk.sync()
+    reasons = []
+    for change in ({"is_archived": True}, {"vanished": True}, {"computed": 0}):
+        desk.wait()
+        desk.cohorts[CART] = replace(desk.cohorts[CART], members={}, computed=9)
+        desk.cohorts[CART] = replace(desk.cohorts[CART], **change)
+        outcome = desk.plan("ct")
+        assert outcome.plan is None
+        reasons.append(one(outcome, "ct").reason)
+        assert one(outcome, "ct").state == "no_snapshot"
+        desk.cohorts[CART] = replace(desk.cohorts[CART], is_archived=False, vanished=False)
+    assert reasons == [
+        "the cohort is archived in Amplitude",
+        "Amplitude lists the cohort no more",
+        "no snapshot was loaded yet",
+    ]
+    assert desk.confirmed("ct") == ["ann", "bo"]
+
+
+# --- what is asked for --------------------------------------------------------------------------
+
+
+def test_a_few_members_are_tried_first_and_the_rest_follows(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    desk.sync()
+    desk.wait()
+    desk.let_in(CART, "bo", "cy", "di", "eli")
+    tried = desk.plan("ct", first=2)
+    assert rows_of(sealed(tried), "ct") == [("added", "cy", "entered"), ("added", "di", "entered")]
+    desk.apply(sealed(tried))
+    assert rows_of(sealed(desk.plan("ct")), "ct") == [
+        ("removed", "ann", "left_cohort"),
+        ("added", "eli", "entered"),
+    ]
+
+
+def test_an_adopted_segment_is_confirmed_and_nothing_is_sent(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    outcome = desk.plan(adopt=("ct",))
+    plan = sealed(outcome)
+    assert [sync.name for sync in outcome.syncs] == ["ct"]
+    assert {file.role for file in plan.files} == {"rows", "csv"}
+    assert outcomes(desk.apply(plan), "ct") == "delivered 60"
+    assert desk.vendors.log == []
+    assert desk.confirmed("ct") == crowd(range(60))
+    desk.wait()
+    assert one(desk.plan("ct"), "ct").state == "empty"
+    desk.let_in(CART, *crowd(range(1, 60)))
+    assert rows_of(sealed(desk.plan("ct")), "ct") == [("removed", "u000", "left_cohort")]
+
+
+def test_a_refused_row_is_parked_until_it_is_asked_for_or_changes(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    desk.vendors.refuses = lambda record: record["identity"] == "BO"
+    assert outcomes(desk.sync(), "ct") == "delivered 1 rejected 1"
+    desk.wait()
+    outcome = desk.plan("ct")
+    assert (outcome.plan, one(outcome, "ct").parked) == (None, 1)
+    for _ in range(2):
+        assert notes(desk, "ct") == []
+        retried = sealed(desk.plan("ct", retry_rejected=True))
+        assert rows_of(retried, "ct") == [("added", "bo", "entered")]
+        assert outcomes(desk.apply(retried), "ct") == "rejected 1"
+        desk.wait()
+    assert notes(desk, "ct") == ["1 rows were rejected three times with the same answer"]
+    assert desk.plan("ct").plan is None
+    # Another spelling is another payload: it goes by itself, and the note with it.
+    desk.cohorts[CART].spelt["bo"] = "Bo"
+    assert outcomes(desk.apply(sealed(desk.plan("ct"))), "ct") == "delivered 1"
+    assert notes(desk, "ct") == []
+    assert desk.confirmed("ct") == ["ann", "bo"]
+
+
+def test_a_one_time_sync_runs_once(open_desk: Open) -> None:
+    desk = open_desk(syncs=SYNCS.replace("clevertap}", "clevertap, frequency: one_time}"))
+    desk.let_in(CART, "ann")
+    desk.sync()
+    desk.wait(days=40)
+    desk.let_in(CART, "bo")
+    for names in ((), ("ct",)):
+        sync = one(desk.plan(*names), "ct")
+        reason = "ran once, 2026-03-02T12:00:00Z; --force runs it again"
+        assert (sync.state, sync.reason) == ("not_due", reason)
+    forced = sealed(desk.plan("ct", force=True))
+    assert {row[:2] for row in rows_of(forced, "ct")} == {("added", "bo"), ("removed", "ann")}
+
+
+def test_a_sync_that_does_not_exist_is_refused_by_name(open_desk: Open) -> None:
+    with pytest.raises(ConfigurationError, match=r"no sync 'carts' in .*syncs.yml; known: ct, moe"):
+        open_desk().plan("carts")
+
+
+# --- a ledger that is lost ----------------------------------------------------------------------
+
+
+def lose_ledger(desk: Desk) -> None:
+    for file in desk.settings.home.ledger.iterdir():
+        file.unlink()
+
+
+MISSING = "ledger_missing: plans were sealed whose ledger is gone; approve, or adopt"
+
+
+def test_a_lost_ledger_holds_every_sync_until_it_is_approved(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    desk.sync()
+    lose_ledger(desk)
+    desk.wait()
+    desk.let_in(CART, "bo", "cy")
+    held = desk.plan("ct")
+    assert (one(held, "ct").state, one(held, "ct").reason) == ("held", MISSING)
+    assert outcomes(desk.apply(sealed(held)), "ct") == "held 2"
+    assert {row[0] for row in rows_of(sealed(held), "ct")} == {"added"}
+    desk.apply(sealed(held), "ct")
+    desk.wait()
+    desk.let_in(CART, "cy")
+    after = desk.plan("ct")
+    assert one(after, "ct").state == "ready"
+    assert rows_of(sealed(after), "ct") == [("removed", "bo", "left_cohort")]
+
+
+@pytest.mark.parametrize("was_empty", [False, True])
+def test_a_lost_ledger_is_given_up_by_adopting(open_desk: Open, was_empty: bool) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *["ann"] * (not was_empty), "bo")
+    desk.sync()
+    lose_ledger(desk)
+    desk.wait()
+    desk.let_in(CART, *["ann"] * (not was_empty))
+    assert one(desk.plan("ct"), "ct").state == ("empty" if was_empty else "held")
+    adopted = desk.plan(adopt=("ct",))
+    assert (adopted.plan is None) == was_empty
+    desk.wait()
+    desk.let_in(CART, "ann", "cy")
+    after = one(desk.plan("ct"), "ct")
+    assert (after.state, after.removed) == ("ready", 0)
+
+
+# --- undo ---------------------------------------------------------------------------------------
+
+
+def test_an_undo_is_the_inverse_and_pauses_its_sync(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    desk.sync()
+    desk.wait()
+    desk.let_in(CART, "bo", "cy")
+    plan = sealed(desk.plan("ct"))
+    desk.apply(plan)
+    undone = sealed(desk.undo(plan))
+    assert (undone.kind, undone.undoes) == ("undo", plan.plan_id)
+    assert rows_of(undone, "ct") == [("removed", "cy", "undone"), ("added", "ann", "undone")]
+    assert outcomes(desk.apply(undone), "ct") == "delivered 2"
+    assert desk.confirmed("ct") == ["ann", "bo"]
+    # Else the next plan would send the same again.
+    desk.wait()
+    paused = desk.plan("ct")
+    assert paused.plan is None
+    assert (one(paused, "ct").state, one(paused, "ct").reason) == (
+        "paused",
+        "paused until relay resume",
+    )
+    # What a paused sync sent can be taken back too: the undo itself.
+    redone = desk.undo(undone)
+    assert one(redone, "ct").state == "ready"
+    assert outcomes(desk.apply(sealed(redone)), "ct") == "delivered 2"
+    assert desk.confirmed("ct") == ["bo", "cy"]
+    with Ledger.open(desk.settings.home) as ledger:
+        assert resume(ledger, "ct", at=desk.at)
+    assert one(desk.plan("ct"), "ct").state == "empty"
+
+
+def test_an_undo_goes_through_the_guard_and_leaves_doubt_alone(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    first = sealed(desk.plan("ct"))
+    desk.apply(first)
+    desk.let_in(CART, *crowd(range(61)))
+    desk.vendors.answers["clevertap.test"] = [httpx.ReadTimeout("no answer")]
+    second = sealed(desk.plan("ct"))
+    assert outcomes(desk.apply(second), "ct") == "unknown 1"
+    assert desk.undo(second).plan is None
+    undone = desk.undo(first)
+    held = one(undone, "ct")
+    assert (held.state, held.reason) == ("held", "would remove 60 of 60, limit 30 %")
+    assert {row[0] for row in rows_of(sealed(undone), "ct")} == {"removed"}
+    assert outcomes(desk.apply(sealed(undone)), "ct") == "held 60"
+    assert outcomes(desk.apply(sealed(undone), "ct"), "ct") == "delivered 60"
+
+
+def test_an_undo_that_cannot_be_whole_is_refused(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann")
+    plan = sealed(desk.plan("ct"))
+    desk.apply(plan)
+    desk.syncs = SYNCS.replace("clevertap}", "clevertap, enabled: false}")
+    with pytest.raises(ConfigurationError, match="cannot be undone whole: ct is not in syncs.yml"):
+        desk.undo(plan)
+    events = seal(desk.settings.home, [Sync("import", "lytics", [(2, 3)], kind="event_import")])
+    with pytest.raises(PlanError, match="changed no segment"):
+        desk.undo(events)
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+def test_a_later_plan_tells_later_times_even_within_a_second(open_desk: Open) -> None:
+    desk = open_desk()
+    before = 0
+    for step in range(4):
+        desk.let_in(CART, "ann" if step % 2 else "bo", "always")
+        plan = sealed(desk.plan("ct"))
+        told = times(plan, "ct")
+        assert min(min(seconds) for seconds in told.values()) > before
+        if step:
+            assert max(told["Removed"]) < min(told["Added"])
+        before = max(max(seconds) for seconds in told.values())
+        desk.apply(plan)
+        # The clock hardly moves, or even goes back.
+        desk.at += timedelta(seconds=0.4 if step else -5)
+
+
+def test_a_plan_that_was_only_sealed_moves_no_clock(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann")
+    desk.let_in(LOYAL, "ann")
+    first = sealed(desk.plan())
+    assert first.created_at == "2026-03-02T12:00:00Z"
+    assert sealed(desk.plan()).plan_id == first.plan_id
+
+
+def test_hand_deliveries_are_members_from_then_on(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    assert desk.confirm(sealed(desk.plan("ct")), "ct") == {"ct": 2}
+    desk.wait()
+    desk.let_in(CART, "bo", "cy")
+    desk.sync()
+    desk.rebuild_ledger()
+
+    def members(moment: timedelta | None) -> dict[str, str]:
+        with duckdb.connect(str(desk.settings.home.database)) as connection:
+            as_of = None if moment is None else NOW + moment
+            document = members_of(connection, "ct", as_of)
+        return {member["key_value"]: member["since"] for member in document["members"]}
+
+    day, second = timedelta(days=1), timedelta(seconds=1)
+    first, later = "2026-03-02T12:00:00Z", "2026-03-03T12:00:00Z"
+    assert members(-second) == {}
+    assert members(timedelta()) == members(day - second) == {"ANN": first, "BO": first}
+    assert members(day) == members(None) == {"BO": first, "CY": later}
+    with (
+        duckdb.connect(str(desk.settings.home.database)) as connection,
+        pytest.raises(ConfigurationError, match="no sync 'carts'"),
+    ):
+        members_of(connection, "carts", None)
