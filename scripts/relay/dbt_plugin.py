@@ -15,13 +15,10 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from duckdb import DuckDBPyConnection
 
-from relay import warehouse
+from relay import dbt_settings, warehouse
 from relay.settings import Settings, load_settings
 
 _BUILDS = {"build", "run", "seed"}
-
-# What `relay` sets before it calls dbt in its own process; None when dbt was typed by a person.
-current: Settings | None = None
 
 
 class Plugin(BasePlugin):
@@ -31,18 +28,19 @@ class Plugin(BasePlugin):
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Read the settings and make the folders dbt is about to write to."""
-        self.settings = current or load_settings()
+        self.settings = dbt_settings.current or load_settings()
         home = self.settings.home
         for folder in (home.warehouse, home.outbox / "next"):
             folder.mkdir(parents=True, exist_ok=True)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Bring raw tables up to date on dbt's connection, under the lock until dbt is done."""
-        if current is None:
+        is_typed = dbt_settings.current is None
+        if is_typed:
             warehouse.acquire_lock(self.settings.home, "dbt " + " ".join(sys.argv[1:2]))
             atexit.register(_publish_after_build, self.settings)
         warehouse.prepare(conn, self.settings)
-        if current is None and get_flags().WHICH in _BUILDS:
+        if is_typed and get_flags().WHICH in _BUILDS:
             # What a person builds may be part of a project, or another one: `relay` builds it anew.
             conn.execute("delete from raw.built")
 

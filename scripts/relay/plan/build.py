@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from relay import dbt_plugin, warehouse
+from relay import dbt_settings, warehouse
 from relay.errors import BuildError
 from relay.plan.payloads import PAYLOADS
 from relay.settings import Settings
@@ -188,13 +188,13 @@ def _common(settings: Settings) -> list[str]:
 @contextmanager
 def _environment(settings: Settings) -> Iterator[None]:
     """What profiles.yml and the plugin are to see while dbt runs."""
-    before, settings_before = os.environ.get("RELAY_HOME"), dbt_plugin.current
+    before, settings_before = os.environ.get("RELAY_HOME"), dbt_settings.current
     os.environ["RELAY_HOME"] = str(settings.home.root)
-    dbt_plugin.current = settings
+    dbt_settings.current = settings
     try:
         yield
     finally:
-        dbt_plugin.current = settings_before
+        dbt_settings.current = settings_before
         if before is None:
             del os.environ["RELAY_HOME"]
         else:
