@@ -275,4 +275,3 @@ def test_results_are_added_and_say_how_the_command_ends() -> None:
     assert (both.exit_code, both.rows, both.files) == (1, 3, ("a",))
     assert "1 refused" in both.line
     assert "1 hours pending" in both.line
-    assert LoadResult("x", is_refused=True).exit_code == 2
