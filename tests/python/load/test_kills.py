@@ -135,8 +135,8 @@ def test_event_files(tmp_path: Path, how_many: str) -> None:
 @pytest.mark.parametrize("cohorts", [1, pytest.param(3, marks=pytest.mark.proof)])
 def test_cohorts(tmp_path: Path, emulators: Emulators, cohorts: int, how_many: str) -> None:
     amplitude = emulators.amplitude
-    # A job whose run was killed counts as running for a minute, and the clock stands still.
-    amplitude.switches.cohort_jobs_at_once = 100
+    # The clock stands still, so that no job of a killed run ends and no ten minutes are over.
+    amplitude.switches.cohort_jobs_at_once = amplitude.switches.cohort_requests_in_window = 10_000
     for number in range(cohorts):
         members = [(1, "u1"), (2 + number, None)]
         amplitude.set_cohort(
