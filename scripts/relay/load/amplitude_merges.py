@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from relay.errors import InputFileError
 from relay.load import landing
 from relay.load.event_columns import cell, literal, without_line_feed
-from relay.load.event_files import note_file, one_thread
+from relay.load.event_files import note_file, frugal
 from relay.load.event_writer import Counts
 from relay.load.export_files import export_files, is_merge_file
 from relay.load.landing import Landed
@@ -90,7 +90,7 @@ def _load(connection: DuckDBPyConnection, settings: Settings, landed: Landed) ->
         rows, rejected = known
         return Counts(rows, 0, rows - rejected, rejected)
     now = settings.now()
-    with transaction(connection), one_thread(connection):
+    with transaction(connection), frugal(connection):
         ((load_id,),) = connection.execute("select nextval('raw.load_ids')").fetchall()
         start_rejected_lines(connection)
         rows = loaded = 0

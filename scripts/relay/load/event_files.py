@@ -14,6 +14,9 @@ from relay.load.landing import COPY_BYTES, Landed
 from relay.load.members import members_of
 from relay.load.units import ahead, units_of
 
+# What DuckDB may hold while it loads; what it writes goes to disk as it comes.
+ENGINE_MEMORY = "300MB"
+
 
 @dataclass(frozen=True)
 class StoredFile:
@@ -88,7 +91,7 @@ def store_file(
     """
     ((load_id,),) = connection.execute("select nextval('raw.load_ids')").fetchall()
     writer = EventWriter(connection, load_id, now, project)
-    with one_thread(connection):
+    with frugal(connection):
         units = ahead(units_of(_members(landed)))
         try:
             for unit in units:
@@ -137,17 +140,24 @@ def note_file(
 
 
 @contextmanager
-def one_thread(connection: DuckDBPyConnection) -> Iterator[None]:
-    """Have DuckDB work in this thread alone, beside the one that unpacks.
+def frugal(connection: DuckDBPyConnection) -> Iterator[None]:
+    """Have DuckDB work in this thread alone, beside the one that unpacks, in bounded memory.
 
-    On small units its other threads cost half as much again and save nothing.
+    On small units its other threads cost half as much again and save nothing; and without a limit
+    it keeps what it has read and written for as long as the machine has room.
     """
-    ((threads,),) = connection.execute("select current_setting('threads')").fetchall()
+    names = ("threads", "memory_limit")
+    before = {
+        name: connection.execute(f"select current_setting('{name}')").fetchall()[0][0]
+        for name in names
+    }
     connection.execute("set threads = 1")
+    connection.execute(f"set memory_limit = '{ENGINE_MEMORY}'")
     try:
         yield
     finally:
-        connection.execute(f"set threads = {int(threads)}")
+        for name in names:
+            connection.execute(f"set {name} = '{before[name]}'")
 
 
 def _members(landed: Landed) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -19,11 +19,13 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from relay.load import event_columns as columns
 from relay.load.event_columns import literal, quoted
-from relay.load.units import KEPT_BYTES, LONGEST_LINE_BYTES, Unit
+from relay.load.slot import Slot
+from relay.load.units import KEPT_BYTES, LINE_TYPES, LONGEST_LINE_BYTES, Unit
 
 SOURCE = "amplitude_events"
 # A key list that at least this many lines of a unit share is worth a pass of its own.
@@ -101,8 +103,20 @@ class EventWriter:
     project: str | None = None
     counts: Counts = field(default_factory=Counts)
     _shapes: list[Shape] = field(default_factory=lambda: [Shape(tuple(columns.COLUMNS))])
+    _current: Slot | None = None
 
     def __post_init__(self) -> None:
+        self._lines = {
+            is_text: Slot(self.connection, name, LINE_TYPES[is_text])
+            for is_text, name in ((True, "text_lines"), (False, "binary_lines"))
+        }
+        self._glance_rows = Slot(self.connection, "glance_rows", _GLANCE_TYPES)
+        self._fresh = Slot(self.connection, "fresh", _FRESH_TYPES)
+        self._examined = Slot(self.connection, "examined", _EXAMINED_TYPES)
+        self.connection.execute(
+            "create or replace temp view glance as"
+            " select * replace (cast(uuid as uuid) as uuid) from glance_rows"
+        )
         self.connection.execute(
             "create or replace temp table rejected_events"
             " (source_file varchar, line_number bigint, reason varchar, content blob)"
@@ -113,18 +127,21 @@ class EventWriter:
 
     def write(self, unit: Unit) -> None:
         """Store one unit; its `source_file` is a path below landing/."""
-        self.connection.register("unit_lines", unit.lines)
-        line = "line" if unit.is_text else "try(decode(line))"
-        content = "encode(line)" if unit.is_text else "line"
-        self.connection.execute(
-            "create or replace temp view event_lines as"
-            f" select line_id, source_file, line_number, {line} as line, {content} as content"
-            " from unit_lines"
-        )
+        slot = self._lines[unit.is_text]
+        line, content = ("line", "encode(line)") if unit.is_text else ("try(decode(line))", "line")
+        if slot is not self._current:
+            self._current = slot
+            self.connection.execute(
+                "create or replace temp view event_lines as"
+                f" select line_id, source_file, line_number, {line} as line, {content} as content"
+                f" from {slot.name}"
+            )
+        slot.rows = unit.lines
         try:
             self.counts += self._write_lines(unit.lines.num_rows)
         finally:
-            self.connection.unregister("unit_lines")
+            for each in (slot, self._glance_rows, self._fresh, self._examined):
+                each.empty()
         for overlong in unit.overlong:
             self.connection.execute(
                 "insert into rejected_events values (?, ?, ?, ?)",
@@ -186,7 +203,7 @@ class EventWriter:
             f"            when keys = [{', '.join(literal(key) for key in shape.keys)}] then {n}"
             for n, shape in enumerate(self._shapes)
         )
-        self.connection.execute(_GLANCE.format(shapes=shapes, written_time=columns.WRITTEN_TIME))
+        self._glance_rows.fill(_GLANCE.format(shapes=shapes, written_time=columns.WRITTEN_TIME))
         return self._count("select count(shape) from glance")
 
     def _learn_shapes(self) -> bool:
@@ -203,8 +220,8 @@ class EventWriter:
         ((earliest, latest),) = self.connection.execute(
             "select min(uploaded_at), max(uploaded_at) from glance where shape is not null"
         ).fetchall()
-        self.connection.execute(_FRESH, {"earliest": earliest, "latest": latest})
-        return self._count("select count(*) from fresh")
+        self._fresh.fill(_FRESH, {"earliest": earliest, "latest": latest})
+        return int(self._fresh.rows.num_rows)
 
     def _insert_ordinary(self) -> int:
         shapes = self.connection.execute(
@@ -221,11 +238,10 @@ class EventWriter:
     def _examine_rest(self, rest: int, *, has_odd: bool) -> tuple[Counts, int]:
         """Load, reject or find double what is left; the counts, and how many lines were blank."""
         inserted = _INSERTED if has_odd else "select null::bigint as line_id where false"
-        self.connection.execute(
-            _REST.format(inserted=inserted), {"load_id": self.load_id} if has_odd else None
+        self._examined.fill(
+            _REST.format(inserted=inserted) + _EXAMINED,
+            {"load_id": self.load_id} if has_odd else None,
         )
-        self.connection.execute(_ENTRIES)
-        self.connection.execute(_EXAMINED)
         self.connection.execute(_COUNT_HOURS_EXAMINED)
         rejected = self._count(_INSERT_REJECTED)
         blank = self._count("select count(*) from examined where problem = 'blank'")
@@ -247,6 +263,27 @@ class EventWriter:
         return int(count)
 
 
+_GLANCE_TYPES = pa.schema(
+    [
+        ("line_id", pa.int64()),
+        ("uuid", pa.string()),
+        ("uploaded_at", pa.timestamp("us")),
+        ("shape", pa.int32()),
+    ]
+)
+_FRESH_TYPES = pa.schema([("line_id", pa.int64()), ("shape", pa.int32())])
+_EXAMINED_TYPES = pa.schema(
+    [
+        ("line_id", pa.int64()),
+        ("source_file", pa.string()),
+        ("line_number", pa.int64()),
+        ("content", pa.binary()),
+        ("cells", pa.map_(pa.string(), pa.string())),
+        ("extra", pa.string()),
+        ("problem", pa.string()),
+    ]
+)
+
 _LINEAGE = "extra, project, source_file, line_number, load_id, loaded_at"
 _TARGET = f"raw.amplitude_events ({', '.join(map(quoted, columns.COLUMNS))}, {_LINEAGE})"
 
@@ -259,7 +296,6 @@ _INSERT_REJECTED = f"""
 """
 
 _GLANCE = """
-    create or replace temp table glance as
     with
     keyed as (
         select
@@ -270,14 +306,14 @@ _GLANCE = """
     )
     select
         line_id,
-        try_cast(id_and_time[1] as uuid) as uuid,
+        cast(try_cast(id_and_time[1] as uuid) as varchar) as uuid,
         try_cast(id_and_time[2] as timestamp) as uploaded_at,
-        case
+        cast(case
             when try_cast(id_and_time[1] as uuid) is null then null
             when try_cast(id_and_time[2] as timestamp) is null then null
             when not regexp_full_match(id_and_time[2], '{written_time}') then null
 {shapes}
-        end as shape
+        end as integer) as shape
     from keyed
 """
 
@@ -316,7 +352,6 @@ _STORED = """
 """
 
 _FRESH = f"""
-    create or replace temp table fresh as
     with
     first_ones as (
         select min(line_id) as line_id, uuid
@@ -372,23 +407,22 @@ _INSERTED = """
 
 # Lines of a known shape are a duplicate, inserted, or fresh but not ordinary.
 _REST = """
-    create or replace temp table rest as
-    select line_id, source_file, line_number, line, content
-    from event_lines
-    semi join (
-        select line_id from glance where shape is null
-        union all
-        select line_id from fresh anti join ({inserted}) using (line_id)
-    ) using (line_id)
-"""
-
-# One row per key of a line; a key that stands there again is kept beside the first one.
-_ENTRIES = f"""
-    create or replace temp table entries as
     with
+    rest as materialized (
+        select line_id, source_file, line_number, line, content
+        from event_lines
+        semi join (
+            select line_id from glance where shape is null
+            union all
+            select line_id from fresh anti join ({inserted}) using (line_id)
+        ) using (line_id)
+    ),"""
+
+_EXAMINED = f"""
     column_kinds (key, kind) as (
         values {columns.kinds()}
     ),
+    -- A key of a line; one that stands there again is kept beside the first one.
     pairs as (
         select
             rest.line_id,
@@ -408,21 +442,19 @@ _ENTRIES = f"""
             if(occurrence = 1, {columns.cell("kind", "pairs.type", "value")}, null) as cell
         from pairs
         left join column_kinds using (key)
-    )
-    select
-        line_id,
-        key,
-        cell,
-        if(occurrence = 1, key, key || '#' || occurrence) as extra_key,
-        -- A null of a known key is held: its column is null.
-        case when cell is null and (kind is null or occurrence > 1 or type != 'NULL') then value end
-            as extra_value
-    from cells
-"""
-
-_EXAMINED = """
-    create or replace temp table examined as
-    with
+    ),
+    entries as (
+        select
+            line_id,
+            key,
+            cell,
+            if(occurrence = 1, key, key || '#' || occurrence) as extra_key,
+            -- A null of a known key is held: its column is null.
+            case
+                when cell is null and (kind is null or occurrence > 1 or type != 'NULL') then value
+            end as extra_value
+        from cells
+    ),
     lines as (
         select
             line_id,
@@ -440,7 +472,7 @@ _EXAMINED = """
         rest.line_number,
         rest.content,
         lines.cells,
-        to_json(map(lines.extra_keys, lines.extra_values)) as extra,
+        cast(to_json(map(lines.extra_keys, lines.extra_values)) as varchar) as extra,
         case
             when rest.line is null then 'is not UTF-8 text'
             when trim(rest.line, e' \\t\\r\\n\\f\\x0b') = '' then 'blank'
@@ -465,7 +497,7 @@ _INSERT_EXAMINED = f"""
     insert into {_TARGET}
     select
         {_CELLS},
-        extra,
+        cast(extra as json),
         $project,
         source_file,
         line_number,

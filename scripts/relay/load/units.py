@@ -23,6 +23,18 @@ UNIT_BYTES = 24 * 1024 * 1024
 # A longer line is rejected; what is kept of it.
 LONGEST_LINE_BYTES = 32 * 1024 * 1024
 KEPT_BYTES = 64 * 1024
+# The columns of a unit's lines, where all of them are text and where not.
+LINE_TYPES = {
+    is_text: pa.schema(
+        [
+            ("line_id", pa.int64()),
+            ("source_file", pa.dictionary(pa.int32(), pa.string())),
+            ("line_number", pa.int64()),
+            ("line", pa.string() if is_text else pa.binary()),
+        ]
+    )
+    for is_text in (True, False)
+}
 _LINE_FEED = 10
 _LONGEST_BLANK = 64
 

@@ -260,8 +260,7 @@ def test_many_lines_of_another_shape_are_read_in_one_pass(monkeypatch: pytest.Mo
     for row in rows[::3]:
         del row["city"]
     connection = empty_warehouse()
-    monkeypatch.setattr(event_writer, "_REST", "select 1")
-    monkeypatch.setattr(event_writer, "_ENTRIES", "no line may have to be examined")
+    monkeypatch.setattr(event_writer, "_EXAMINED", "no line may have to be examined")
     assert write(connection, lines(rows)) == Counts(300, 300, 0, 0)
     for row, found in zip(rows, stored(connection), strict=True):
         expected = {key: row[key] for key in ("followed_an_identify", "a-b c")}
