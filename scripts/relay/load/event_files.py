@@ -140,24 +140,27 @@ def note_file(
 
 
 @contextmanager
-def frugal(connection: DuckDBPyConnection) -> Iterator[None]:
-    """Have DuckDB work in this thread alone, beside the one that unpacks, in bounded memory.
+def frugal(connection: DuckDBPyConnection, *, threads: int | None = 1) -> Iterator[None]:
+    """Have DuckDB keep to `ENGINE_MEMORY`, and to some threads, while the block runs.
 
-    On small units its other threads cost half as much again and save nothing; and without a limit
-    it keeps what it has read and written for as long as the machine has room.
+    Without a limit it keeps what it has read and written for as long as the machine has room. On
+    small units its other threads cost half as much again and save nothing, beside the one that
+    unpacks.
+
+    Args:
+        connection: Open warehouse.
+        threads: How many may work, this one included; None: as many as ever.
     """
-    names = ("threads", "memory_limit")
-    before = {
-        name: connection.execute(f"select current_setting('{name}')").fetchall()[0][0]
-        for name in names
-    }
-    connection.execute("set threads = 1")
-    connection.execute(f"set memory_limit = '{ENGINE_MEMORY}'")
+    wanted = {"memory_limit": ENGINE_MEMORY} | ({} if threads is None else {"threads": threads})
+    names = ", ".join(f"current_setting('{name}')" for name in wanted)
+    (before,) = connection.execute(f"select {names}").fetchall()
     try:
+        for name, value in wanted.items():
+            connection.execute(f"set {name} = '{value}'")
         yield
     finally:
-        for name in names:
-            connection.execute(f"set {name} = '{before[name]}'")
+        for name, value in zip(wanted, before, strict=True):
+            connection.execute(f"set {name} = '{value}'")
 
 
 def _members(landed: Landed) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -1,6 +1,7 @@
 """A relation whose rows are replaced, within a transaction that may be long."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
@@ -40,3 +41,15 @@ class Slot:
     def empty(self) -> None:
         """Let go of the rows."""
         self.rows = self._empty
+
+
+@contextmanager
+def shown(connection: DuckDBPyConnection, name: str, rows: pa.Table) -> Iterator[None]:
+    """Have rows under a name while the block runs; nothing of them is held afterwards."""
+    slot = Slot(connection, name, rows.schema)
+    slot.rows = rows
+    try:
+        yield
+    finally:
+        slot.empty()
+        connection.unregister(name)

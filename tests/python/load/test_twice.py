@@ -201,4 +201,6 @@ def test_a_load_command_run_again_changes_nothing(
     before = everything_in(home, environ)
     second = run(NOW + timedelta(minutes=10))
     assert second["loaded"] == 0
-    assert everything_in(home, environ) == before
+    (now, landed), (then, landed_then) = everything_in(home, environ), before
+    assert [name for name, rows in now.items() if rows != then[name]] == []
+    assert landed == landed_then
