@@ -91,7 +91,7 @@ def _load(connection: DuckDBPyConnection, settings: Settings, landed: Landed) ->
         rows, rejected = known
         return Counts(rows, 0, rows - rejected, rejected)
     now = settings.now()
-    with transaction(connection), frugal(connection):
+    with frugal(connection), transaction(connection):
         ((load_id,),) = connection.execute("select nextval('raw.load_ids')").fetchall()
         start_rejected_lines(connection)
         rows = loaded = 0

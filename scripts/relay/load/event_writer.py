@@ -31,6 +31,8 @@ SOURCE = "amplitude_events"
 # A key list that at least this many lines of a unit share is worth a pass of its own.
 SHAPE_LINES = 64
 MOST_SHAPES = 12
+# Lines that have to be looked at key by key go through in pieces of this size.
+PIECE_BYTES = 2 * 1024 * 1024
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_$ -]{1,200}")
 _TOO_LONG = (
     f"is longer than {LONGEST_LINE_BYTES >> 20} MiB; its first {KEPT_BYTES >> 10} KiB are kept"
@@ -104,6 +106,7 @@ class EventWriter:
     counts: Counts = field(default_factory=Counts)
     _shapes: list[Shape] = field(default_factory=lambda: [Shape(tuple(columns.COLUMNS))])
     _current: Slot | None = None
+    _stretch: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._lines = {
@@ -112,6 +115,7 @@ class EventWriter:
         }
         self._glance_rows = Slot(self.connection, "glance_rows", _GLANCE_TYPES)
         self._fresh = Slot(self.connection, "fresh", _FRESH_TYPES)
+        self._rest = Slot(self.connection, "rest_lines", _REST_TYPES)
         self._examined = Slot(self.connection, "examined", _EXAMINED_TYPES)
         self.connection.execute(
             "create or replace temp view glance as"
@@ -140,7 +144,7 @@ class EventWriter:
         try:
             self.counts += self._write_lines(unit.lines.num_rows)
         finally:
-            for each in (slot, self._glance_rows, self._fresh, self._examined):
+            for each in (slot, self._glance_rows, self._fresh, self._rest, self._examined):
                 each.empty()
         for overlong in unit.overlong:
             self.connection.execute(
@@ -220,7 +224,8 @@ class EventWriter:
         ((earliest, latest),) = self.connection.execute(
             "select min(uploaded_at), max(uploaded_at) from glance where shape is not null"
         ).fetchall()
-        self._fresh.fill(_FRESH, {"earliest": earliest, "latest": latest})
+        self._stretch = {"earliest": earliest, "latest": latest}
+        self._fresh.fill(_FRESH, self._stretch)
         return int(self._fresh.rows.num_rows)
 
     def _insert_ordinary(self) -> int:
@@ -237,11 +242,28 @@ class EventWriter:
 
     def _examine_rest(self, rest: int, *, has_odd: bool) -> tuple[Counts, int]:
         """Load, reject or find double what is left; the counts, and how many lines were blank."""
-        inserted = _INSERTED if has_odd else "select null::bigint as line_id where false"
-        self._examined.fill(
-            _REST.format(inserted=inserted) + _EXAMINED,
-            {"load_id": self.load_id} if has_odd else None,
+        self._rest.fill(
+            _REST.format(odd=_ODD if has_odd else ""),
+            {"load_id": self.load_id} | self._stretch if has_odd else None,
         )
+        counts, blanks = Counts(), 0
+        for piece, lines in self._pieces_of_rest():
+            found, blank = self._examine(piece, lines)
+            counts += found
+            blanks += blank
+        if counts.rows + blanks != rest:
+            raise AssertionError(f"{rest} lines became {counts} and {blanks} blank ones")
+        return counts, blanks
+
+    def _pieces_of_rest(self) -> list[tuple[int, int]]:
+        """The pieces in which the rest is examined, and how many lines each has."""
+        return self.connection.execute(
+            "select piece, count(*) from rest_lines group by piece order by piece"
+        ).fetchall()
+
+    def _examine(self, piece: int, lines: int) -> tuple[Counts, int]:
+        """Load, reject or find double some lines; the counts, and how many were blank."""
+        self._examined.fill(_EXAMINED, {"piece": piece})
         self.connection.execute(_COUNT_HOURS_EXAMINED)
         rejected = self._count(_INSERT_REJECTED)
         blank = self._count("select count(*) from examined where problem = 'blank'")
@@ -255,7 +277,7 @@ class EventWriter:
             loaded = self._count(
                 _INSERT_EXAMINED, self._lineage | {"earliest": earliest, "latest": latest}
             )
-        rows = rest - blank
+        rows = lines - blank
         return Counts(rows, loaded, rows - loaded - rejected, rejected), blank
 
     def _count(self, sql: str, parameters: dict[str, object] | None = None) -> int:
@@ -272,6 +294,7 @@ _GLANCE_TYPES = pa.schema(
     ]
 )
 _FRESH_TYPES = pa.schema([("line_id", pa.int64()), ("shape", pa.int32())])
+_REST_TYPES = pa.schema([("line_id", pa.int64()), ("piece", pa.int64())])
 _EXAMINED_TYPES = pa.schema(
     [
         ("line_id", pa.int64()),
@@ -398,42 +421,70 @@ def _insert_ordinary(extra: str) -> str:
 """
 
 
-_INSERTED = """
-    select event_lines.line_id
-    from event_lines
-    semi join (select source_file, line_number from raw.amplitude_events where load_id = $load_id)
-        using (source_file, line_number)
+# Lines of a known shape are a duplicate, inserted, or fresh but not ordinary: odd.
+_ODD = """
+    union all
+    select line_id
+    from fresh
+    anti join (
+        select event_lines.line_id
+        from event_lines
+        semi join (
+            select source_file, line_number
+            from raw.amplitude_events
+            where load_id = $load_id and server_upload_time between $earliest and $latest
+        ) using (source_file, line_number)
+    ) using (line_id)
 """
 
-# Lines of a known shape are a duplicate, inserted, or fresh but not ordinary.
-_REST = """
+# They are cut into pieces of about so many bytes: key by key, a line takes many times its room.
+_REST = f"""
+    select
+        line_id,
+        cast(sum(octet_length(content)) over (order by line_id) // {PIECE_BYTES} as bigint)
+            as piece
+    from event_lines
+    semi join (
+        select line_id from glance where shape is null
+        {{odd}}
+    ) using (line_id)
+"""
+
+_EXAMINED = f"""
     with
     rest as materialized (
         select line_id, source_file, line_number, line, content
         from event_lines
-        semi join (
-            select line_id from glance where shape is null
-            union all
-            select line_id from fresh anti join ({inserted}) using (line_id)
-        ) using (line_id)
-    ),"""
-
-_EXAMINED = f"""
+        semi join (select line_id from rest_lines where piece = $piece) using (line_id)
+    ),
     column_kinds (key, kind) as (
         values {columns.kinds()}
+    ),
+    -- As a map, a key that stands there twice is there twice. `json_each` would carry the whole
+    -- line along with each key.
+    parsed as (
+        select
+            line_id,
+            map_entries(try(json_transform(line, '"MAP(VARCHAR, JSON)"'))) as keys
+        from rest
+        where try(json_type(line)) = 'OBJECT'
+    ),
+    unnested as (
+        select
+            line_id,
+            unnest(keys) as pair,
+            generate_subscripts(keys, 1) as place
+        from parsed
     ),
     -- A key of a line; one that stands there again is kept beside the first one.
     pairs as (
         select
-            rest.line_id,
-            pair.key,
-            pair.value,
-            pair.type,
-            row_number() over (
-                partition by rest.line_id, pair.key order by pair.id
-            ) as occurrence
-        from rest, json_each(rest.line) as pair
-        where try(json_type(rest.line)) = 'OBJECT'
+            line_id,
+            pair.key as key,
+            coalesce(pair.value, cast('null' as json)) as value,
+            json_type(value) as type,
+            row_number() over (partition by line_id, pair.key order by place) as occurrence
+        from unnested
     ),
     cells as (
         select
@@ -495,6 +546,17 @@ _CELLS = ",\n        ".join(
 
 _INSERT_EXAMINED = f"""
     insert into {_TARGET}
+    with
+    incoming as (
+        select *, cast(cells['uuid'] as uuid) as uuid
+        from examined
+        where problem is null
+        qualify row_number() over (partition by cast(cells['uuid'] as uuid) order by line_id) = 1
+    ),
+    -- What is looked up is what is held meanwhile, not the stretch it is looked up in.
+    stored as (
+        select uuid from ({_STORED}) semi join incoming using (uuid)
+    )
     select
         {_CELLS},
         cast(extra as json),
@@ -503,10 +565,8 @@ _INSERT_EXAMINED = f"""
         line_number,
         $load_id,
         $loaded_at
-    from examined
-    where problem is null
-        and cast(cells['uuid'] as uuid) not in ({_STORED})
-    qualify row_number() over (partition by cast(cells['uuid'] as uuid) order by line_id) = 1
+    from incoming
+    anti join stored using (uuid)
 """
 
 _KEEP_REJECTED = """
