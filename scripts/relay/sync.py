@@ -1,7 +1,9 @@
 """`relay sync`: load, plan and apply what is due, in one go and under one lock."""
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from relay import warehouse
@@ -12,6 +14,7 @@ from relay.load.amplitude_events import load_events
 from relay.load.engagement import load_moengage_events
 from relay.load.result import LoadResult
 from relay.plan.make import PlanOutcome, PlanRequest, make_plan
+from relay.plan.schedule import is_download_due
 from relay.rehearsal.home import refuse_over_rehearsal
 from relay.settings import Settings
 
@@ -63,7 +66,7 @@ def sync(settings: Settings, request: PlanRequest, stop: threading.Event) -> Syn
     """
     refuse_over_rehearsal(settings)
     with warehouse.lock(settings.home, "relay sync"):
-        loads = load(settings)
+        loads = load(settings, request.syncs, stop)
         outcome = make_plan(settings, request)
         applied = None
         if outcome.plan is not None and not stop.is_set():
@@ -73,10 +76,20 @@ def sync(settings: Settings, request: PlanRequest, stop: threading.Event) -> Syn
     return SyncOutcome(loads, outcome, applied)
 
 
-def load(settings: Settings) -> tuple[LoadResult, ...]:
-    """Events to the safe horizon, a snapshot of each cohort computed anew, and landed Streams."""
+def load(
+    settings: Settings, named: Collection[str], stop: threading.Event
+) -> tuple[LoadResult, ...]:
+    """Events to the safe horizon, due cohorts that were computed anew, and landed Streams."""
+
+    def is_due(cohort_id: str, last: datetime | None) -> bool:
+        syncs = settings.config.cohort_syncs
+        return is_download_due(syncs, cohort_id, last, now=settings.now(), named=named)
+
     with warehouse.connect(settings) as connection:
-        results = [load_events(connection, settings), load_cohorts(connection, settings)]
+        results = [
+            load_events(connection, settings, stop=stop),
+            load_cohorts(connection, settings, is_due=is_due, stop=stop),
+        ]
         if any(export.source == "moengage" for export in settings.config.event_exports):
             results.append(load_moengage_events(connection, settings))
     return tuple(results)

@@ -8,7 +8,7 @@ from relay import warehouse
 from relay.apply.commands import apply_sealed
 from relay.apply.run import ApplyResult
 from relay.cli.command import Outcome, relay_command
-from relay.cli.plan import plan_table
+from relay.cli.plan import plan_table, plan_text
 from relay.cli.signals import stopping_on_signals
 from relay.errors import RelayError
 from relay.plan.make import PlanRequest, make_undo
@@ -109,7 +109,7 @@ def register(group: click.Group) -> None:
         """
         with stopping_on_signals() as stop:
             outcome = sync(settings, PlanRequest(**options), stop)
-        text = plan_table(outcome.plan.syncs)
+        text = plan_text(outcome.plan)
         if outcome.applied is not None:
             text += applied_table(outcome.applied)
         return Outcome(outcome.document, synced_line(outcome), text, outcome.exit_code)

@@ -101,7 +101,7 @@ def register(group: click.Group) -> None:
         return _loaded(settings, "relay load events", run)
 
     @relay_command(load, "cohorts")
-    @click.option("--cohort", "cohort_ids", multiple=True, help="Amplitude's id; default: all due.")
+    @click.option("--cohort", "cohort_ids", multiple=True, help="An id; default: of all syncs.")
     @click.option("--path", type=PATH, help="A cohort CSV, instead of the API.")
     @click.option("--cohort-id", help="With --path: Amplitude's id of the cohort.")
     @click.option("--cohort-name", help="With --path: its name.")
@@ -123,7 +123,8 @@ def register(group: click.Group) -> None:
         """Load cohort snapshots; loading one again changes nothing.
 
         By the API a cohort is downloaded only when Amplitude computed it anew: downloads are a
-        monthly budget. Named with --cohort it does not wait for its turn in that budget.
+        monthly budget. Named with --cohort it does not wait for its turn in that budget. What is
+        refused for its size is kept, and taken from there with --accept-snapshot.
 
         \b
         Example:
@@ -139,18 +140,20 @@ def register(group: click.Group) -> None:
                         "--cohort-id, --cohort-name, --computed-at, --size and --app-id go with"
                         " --path; to load by the API name cohorts with --cohort"
                     )
-            return _loaded(
-                settings,
-                "relay load cohorts",
-                lambda connection, stop: load_cohorts(
-                    connection,
-                    settings,
-                    cohort_ids=cohort_ids or None,
-                    accept_snapshot=accept_snapshot,
-                    is_paced=not cohort_ids,
-                    stop=stop,
-                ),
-            )
+
+            def run(connection: DuckDBPyConnection, stop: threading.Event) -> LoadResult:
+                with progress("cohorts") as shown:
+                    return load_cohorts(
+                        connection,
+                        settings,
+                        cohort_ids=cohort_ids or None,
+                        accept_snapshot=accept_snapshot,
+                        is_paced=not cohort_ids,
+                        progress=shown,
+                        stop=stop,
+                    )
+
+            return _loaded(settings, "relay load cohorts", run)
         if cohort_ids or cohort_id is None or cohort_name is None or computed_at is None:
             raise ConfigurationError(
                 "--path needs --cohort-id, --cohort-name and --computed-at, and no --cohort"
@@ -201,7 +204,8 @@ def register(group: click.Group) -> None:
         """
 
         def run(connection: DuckDBPyConnection, _: threading.Event) -> LoadResult:
-            return load_known_users(connection, settings, destination, path)
+            with progress("files") as shown:
+                return load_known_users(connection, settings, destination, path, progress=shown)
 
         return _loaded(settings, "relay load known-users", run)
 

@@ -7,6 +7,7 @@ import click
 from relay import warehouse
 from relay.cli.command import Outcome, relay_command
 from relay.cli.options import INSTANT
+from relay.plan.budget import look_at_budget
 from relay.report.doctor import doctor
 from relay.report.history import history
 from relay.report.members import members_of
@@ -22,12 +23,15 @@ def register(group: click.Group) -> None:
     def status_command(settings: Settings) -> Outcome:
         """How each sync and export stands: last run, next run, members, what waits.
 
+        Also how Amplitude's monthly cohort downloads stand, and what to do where they are too few.
+
         \b
         Example:
             relay status
         """
         with warehouse.read(settings.home) as connection:
             entries = status(connection, settings)
+            budget = look_at_budget(connection, settings.config, now=settings.now())
         columns = (
             *("name", "destination", "members", "confirmed", "pending", "held", "unknown"),
             *("parked", "last_run_at", "next_run_at"),
@@ -36,7 +40,10 @@ def register(group: click.Group) -> None:
             (*(entry[column] for column in columns), "; ".join(entry["notes"])) for entry in entries
         ]
         text = table((*columns, "notes"), rows)
-        return Outcome({"syncs": entries}, f"{len(entries)} syncs", text)
+        if budget.advice is not None:
+            text += f"budget: {budget.advice}\n"
+        document = {"syncs": entries, "budget": budget.document}
+        return Outcome(document, f"{len(entries)} syncs", text)
 
     @relay_command(group, "members")
     @click.argument("sync")

@@ -7,7 +7,7 @@ import click
 from relay import warehouse
 from relay.cli.command import Outcome, relay_command
 from relay.plan.build import build
-from relay.plan.make import PlanRequest, make_plan
+from relay.plan.make import PlanOutcome, PlanRequest, make_plan
 from relay.plan.manifest import PlanSync, read_plan
 from relay.plan.show import show_plan
 from relay.report.tables import table
@@ -49,6 +49,12 @@ def plan_table(syncs: tuple[PlanSync, ...]) -> str:
         for sync in syncs
     ]
     return table(PLAN_COLUMNS, rows)
+
+
+def plan_text(outcome: PlanOutcome) -> str:
+    """The table of the syncs, and under it what to know of Amplitude's cohort downloads."""
+    advice = outcome.budget.advice if outcome.budget else None
+    return plan_table(outcome.syncs) + (f"budget: {advice}\n" if advice else "")
 
 
 def register(group: click.Group) -> None:
@@ -102,9 +108,7 @@ def register(group: click.Group) -> None:
             )
         else:
             line = "nothing to send"
-        return Outcome(
-            outcome.document, line, plan_table(outcome.syncs), 3 if outcome.is_held else 0
-        )
+        return Outcome(outcome.document, line, plan_text(outcome), 3 if outcome.is_held else 0)
 
     @relay_command(group, "show")
     @click.argument("plan_id")

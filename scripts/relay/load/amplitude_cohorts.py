@@ -20,8 +20,9 @@ from relay.load.amplitude_api import AmplitudeApi, policy_for
 from relay.load.cohort_download import Downloader, poll_pause
 from relay.load.cohort_list import ask_for_list, keep_list
 from relay.load.cohort_requests import RequestLedger
-from relay.load.cohort_run import CohortOutcome, CohortRun, store_as_load
+from relay.load.cohort_run import CohortOutcome, CohortRun, IsDue, store_as_load
 from relay.load.cohort_snapshots import SOURCE, Snapshot, StoredSnapshot
+from relay.load.progress import NoProgress, Progress
 from relay.load.result import LoadResult
 from relay.plan.budget import read_budget
 from relay.settings import Settings
@@ -35,6 +36,8 @@ def load_cohorts(
     cohort_ids: Sequence[str] | None = None,
     accept_snapshot: bool = False,
     is_paced: bool = True,
+    is_due: IsDue | None = None,
+    progress: Progress | None = None,
     policy: http.RetryPolicy | None = None,
     stop: threading.Event | None = None,
 ) -> LoadResult:
@@ -46,8 +49,11 @@ def load_cohorts(
         cohort_ids: Amplitude's ids; default those of the enabled cohort syncs, `all` being every
             published cohort of people.
         accept_snapshot: Take snapshots whose rows are not as many as Amplitude declares.
-        is_paced: Space downloads out where the month's are too few for the schedule; a cohort's
-            first snapshot never waits.
+        is_paced: Space downloads out where the month's are too few for the schedule, and retries
+            of those that failed; a cohort's first snapshot never waits for others.
+        is_due: Whether a cohort is to be downloaded, by its id and when its last download was asked
+            for; a cohort's first snapshot never waits. None: whenever it was computed anew.
+        progress: Told how far it is.
         policy: Retries of requests; default `amplitude_api.policy_for`.
         stop: Ends waits and downloads when set.
 
@@ -70,8 +76,11 @@ def load_cohorts(
         listed = ask_for_list(api)
         keep_list(connection, listed, now)
         budget = read_budget(connection, settings.config, now=now)
-        downloader = Downloader(settings, api, ledger, poll_pause(settings))
-        run = CohortRun(settings, downloader, listed, budget, accept_snapshot, is_paced)
+        shown = progress or NoProgress()
+        downloader = Downloader(settings, api, ledger, poll_pause(settings), shown)
+        run = CohortRun(
+            settings, downloader, listed, budget, accept_snapshot, is_paced, is_due, shown
+        )
         outcomes = sorted(run.outcomes(wanted), key=lambda outcome: outcome.cohort_id)
     result = LoadResult(SOURCE)
     for outcome in outcomes:

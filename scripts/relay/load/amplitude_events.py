@@ -20,7 +20,14 @@ from relay.load import landing
 from relay.load.amplitude_api import AmplitudeApi, policy_for
 from relay.load.event_calendar import Calendar
 from relay.load.event_export import ExportRun, result_of
-from relay.load.event_files import StoredFile, content_sha256, known_content, note_file, store_file
+from relay.load.event_files import (
+    StoredFile,
+    content_sha256,
+    frugal,
+    known_content,
+    note_file,
+    store_file,
+)
 from relay.load.event_writer import SOURCE
 from relay.load.export_files import export_files, is_event_file, is_merge_file
 from relay.load.landing import Landed
@@ -151,7 +158,7 @@ def _store_by_hand(
     if known is not None:
         return known
     now = settings.now()
-    with transaction(connection):
+    with frugal(connection), transaction(connection):
         stored = store_file(connection, landed, now=now, project=project)
         note_file(
             connection,

@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from relay.errors import InputFileError
 from relay.load import landing
 from relay.load.event_columns import cell, literal, without_line_feed
-from relay.load.event_files import note_file, one_thread
+from relay.load.event_files import frugal, note_file
 from relay.load.event_writer import Counts
 from relay.load.export_files import export_files, is_merge_file
 from relay.load.landing import Landed
@@ -23,6 +23,7 @@ from relay.load.members import members_of
 from relay.load.progress import NoProgress, Progress
 from relay.load.rejected import REJECTED_LINES, keep_rejected_lines, start_rejected_lines
 from relay.load.result import LoadResult, Note
+from relay.load.slot import shown
 from relay.load.units import Unit, ahead, units_of
 from relay.settings import Settings
 from relay.warehouse import transaction
@@ -90,7 +91,7 @@ def _load(connection: DuckDBPyConnection, settings: Settings, landed: Landed) ->
         rows, rejected = known
         return Counts(rows, 0, rows - rejected, rejected)
     now = settings.now()
-    with transaction(connection), one_thread(connection):
+    with frugal(connection), transaction(connection):
         ((load_id,),) = connection.execute("select nextval('raw.load_ids')").fetchall()
         start_rejected_lines(connection)
         rows = loaded = 0
@@ -135,14 +136,11 @@ def _store(
             f"insert into {REJECTED_LINES} values (?, ?, 'is too long', ?)",
             [line.source_file, line.line_number, line.start],
         )
-    connection.register("unit_lines", unit.lines)
-    try:
+    with shown(connection, "unit_lines", unit.lines):
         connection.execute(_read("line" if unit.is_text else "try(decode(line))"))
         connection.execute(
             _reject("encode(unit_lines.line)" if unit.is_text else "unit_lines.line")
         )
-    finally:
-        connection.unregister("unit_lines")
     ((new,),) = connection.execute(_INSERT, {"load_id": load_id, "loaded_at": loaded_at}).fetchall()
     return unit.lines.num_rows + len(unit.overlong), new
 

@@ -30,8 +30,12 @@ from relay.http import (
 )
 from relay.load.clevertap_events import SOURCE, Load, name_key, start_counting, store_rows
 from relay.load.engagement import next_load_id
-from relay.load.landing import Landed, land
-from relay.load.rejected import keep_rejected_lines, start_rejected_lines
+from relay.load.landing import Landed, land, remove
+from relay.load.rejected import (
+    count_rejected_lines,
+    keep_rejected_lines,
+    start_rejected_lines,
+)
 from relay.load.result import LoadResult, Note
 from relay.settings import Environment, Settings
 from relay.warehouse import transaction
@@ -101,7 +105,7 @@ def load_clevertap_events(
     with _client(settings.env, transport) as client:
         reader = _Reader(client, patience or Patience(), stop or threading.Event())
         for event, day in _windows(events, first, last):
-            folder = f"{SOURCE}/api/{_slug(event)}/{day:%Y%m%d}"
+            folder = _folder(event, day)
             try:
                 pages = [
                     land(settings.home, f"{folder}/{run}-{number}.json", [body])
@@ -109,11 +113,14 @@ def load_clevertap_events(
                 ]
                 with transaction(connection):
                     load = Load(next_load_id(connection), settings.now(), zone, "api")
-                    one = _store_window(connection, event, day, pages, load)
+                    one, is_new = _store_window(connection, event, day, pages, load)
             except VendorError as error:
                 result += LoadResult(SOURCE, failures=(Note(f"{event} of {day}", str(error)),))
                 days.append({"event": event, "day": day.isoformat(), "state": "failed"})
                 continue
+            if not is_new:
+                for page in pages:
+                    remove(page)
             result += one
             state = "loaded" if one.rows else "empty"
             days.append({"event": event, "day": day.isoformat(), "state": state, "rows": one.rows})
@@ -263,31 +270,50 @@ def _check(document: dict[str, Any]) -> None:
 
 def _store_window(
     connection: DuckDBPyConnection, event: str, day: date, pages: Sequence[Landed], load: Load
-) -> LoadResult:
-    """Store one event's day from its landed pages; what they have no more is withdrawn."""
+) -> tuple[LoadResult, bool]:
+    """Store one event's day from its landed pages; what they have no more is withdrawn.
+
+    Returns:
+        The counts, and whether the day is another one than at its last reading.
+    """
     start_counting(connection)
-    result = LoadResult(SOURCE)
+    start_rejected_lines(connection)
+    read = new = 0
     for page in pages:
-        start_rejected_lines(connection)
         batch = connection.execute(_RECORDS, [page.path.read_text(encoding="utf-8")])
-        read, new = store_rows(connection, batch.to_arrow_table(), event, page.source_file, load)
-        rejected = keep_rejected_lines(
-            connection,
-            SOURCE,
-            source_files=[page.source_file],
-            load_id=load.load_id,
-            loaded_at=load.loaded_at,
-        )
-        result += LoadResult(
-            SOURCE,
-            files=(page.source_file,),
-            rows=read + rejected,
-            loaded=new,
-            duplicates=read - new,
-            rejected=rejected,
-        )
+        records = batch.to_arrow_table()
+        events, stored = store_rows(connection, records, event, page.source_file, load)
+        read += events
+        new += stored
     start = int(f"{day:%Y%m%d}") * 1_000_000
-    connection.execute(_WITHDRAW, [event, start, start + 235_959])
+    ((withdrawn,),) = connection.execute(_WITHDRAW, [event, start, start + 235_959]).fetchall()
+    rejected = count_rejected_lines(connection)
+    result = LoadResult(
+        SOURCE,
+        files=tuple(page.source_file for page in pages),
+        rows=read + rejected,
+        loaded=new,
+        duplicates=read - new,
+        rejected=rejected,
+    )
+    before = connection.execute(
+        "select row_count from raw.clevertap_windows where event_name = ? and event_day = ?",
+        [event, day],
+    ).fetchone()
+    if before == (result.rows,) and not new and not withdrawn:
+        return result, False
+    # What an earlier reading of the day could not read stands in this one too, or nowhere any more.
+    connection.execute(
+        "delete from raw.rejected_rows where source = ? and starts_with(source_file, ? || '/')",
+        [SOURCE, _folder(event, day)],
+    )
+    keep_rejected_lines(
+        connection,
+        SOURCE,
+        source_files=result.files,
+        load_id=load.load_id,
+        loaded_at=load.loaded_at,
+    )
     connection.execute(
         "delete from raw.clevertap_windows where event_name = ? and event_day = ?", [event, day]
     )
@@ -295,7 +321,12 @@ def _store_window(
         "insert into raw.clevertap_windows values (?, ?, ?, ?, ?, ?)",
         [event, day, result.rows, _folder_of(pages), load.load_id, _naive(load.loaded_at)],
     )
-    return result
+    return result, True
+
+
+def _folder(event: str, day: date) -> str:
+    """Where the pages of an event's day land, below landing/."""
+    return f"{SOURCE}/api/{_slug(event)}/{day:%Y%m%d}"
 
 
 def _folder_of(pages: Sequence[Landed]) -> str:

@@ -18,6 +18,7 @@ from relay.load.json_values import identifier, json_object, not_held, scalar
 from relay.load.lines import opened
 from relay.load.rejected import REJECTED_LINES, keep_rejected_lines, start_rejected_lines
 from relay.load.result import LoadResult
+from relay.load.slot import shown
 
 SOURCE = "clevertap_events"
 
@@ -110,9 +111,8 @@ def store_rows(
         source_file: Where they stand, below landing/.
         load: Of this load.
     """
-    connection.register("batch_rows", batch)
-    connection.execute(_RECORDS)
-    connection.unregister("batch_rows")
+    with shown(connection, "batch_rows", batch):
+        connection.execute(_RECORDS)
     connection.execute(_EVENTS, {"event_name": event_name or None})
     connection.execute(_REJECT, {"source_file": source_file})
     ((earliest, latest),) = connection.execute(

@@ -10,10 +10,9 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import structlog
@@ -25,6 +24,7 @@ from relay.load.amplitude_api import AmplitudeApi, UnreachableError
 from relay.load.cohort_requests import RequestLedger
 from relay.load.cohort_snapshots import SOURCE
 from relay.load.landing import Landed
+from relay.load.progress import NoProgress, Progress
 from relay.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -57,12 +57,14 @@ class Downloader:
         api: Asks Amplitude.
         ledger: Where requests are noted.
         pause: Seconds between polls.
+        progress: Told of the bytes that come.
     """
 
     settings: Settings
     api: AmplitudeApi
     ledger: RequestLedger
     pause: Sequence[float] = POLL_SECONDS
+    progress: Progress = field(default_factory=NoProgress)
     _pace: threading.Lock = field(default_factory=threading.Lock)
     _asked_at: deque[float] = field(default_factory=deque)
 
@@ -176,7 +178,7 @@ class Downloader:
             number += 1
 
         def land(response: httpx.Response) -> Landed:
-            return landing.land(home, f"{name}{_suffix(number)}.csv", self.api.pieces(response))
+            return landing.land(home, f"{name}{_suffix(number)}.csv", self._counted(response))
 
         try:
             landed = self.api.call(f"/api/5/cohorts/request/{request_id}/file", land)
@@ -184,6 +186,11 @@ class Downloader:
             raise _over(error) from None
         log.info("cohort.landed", cohort=cohort_id, bytes=landed.size)
         return landed
+
+    def _counted(self, response: httpx.Response) -> Iterator[bytes]:
+        for piece in self.api.pieces(response):
+            self.progress.received(len(piece))
+            yield piece
 
     def _wait_for_turn(self) -> None:
         """Keep to 60 requests in 10 minutes."""
@@ -226,8 +233,3 @@ def _stamp(moment: datetime) -> str:
 
 def _suffix(number: int) -> str:
     return f"-{number}" if number > 1 else ""
-
-
-def landed_path(settings: Settings, source_file: str) -> Path:
-    """Where a landed file is."""
-    return settings.home.landing / source_file

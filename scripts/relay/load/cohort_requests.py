@@ -8,11 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from duckdb import DuckDBPyConnection
 
 from relay.warehouse import transaction
+
+# Failed downloads in a row that are tried again by the very next run.
+_FREE_RETRIES = 1
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,37 @@ class RequestLedger:
         return CohortRequest(
             request_id, cohort_id, computed.replace(tzinfo=UTC), state, source_file, reason
         )
+
+    def last_loaded_at(self, cohort_id: str) -> datetime | None:
+        """When the download was asked for that was loaded last."""
+        with self.lock:
+            ((at,),) = self.connection.execute(
+                "select max(requested_at) from raw.cohort_requests"
+                " where cohort_id = ? and state = 'loaded'",
+                [cohort_id],
+            ).fetchall()
+        return None if at is None else at.replace(tzinfo=UTC)
+
+    def retry_at(self, cohort_id: str) -> tuple[int, datetime]:
+        """How many downloads failed since one was loaded, and when the next may be asked for.
+
+        After the first that is at once, then an hour later, two, four, at most a day: a cohort that
+        Amplitude cannot make must not use up the month.
+        """
+        with self.lock:
+            ((count, last),) = self.connection.execute(
+                "select count(*), max(requested_at) from raw.cohort_requests"
+                " where cohort_id = $cohort_id and state in ('failed', 'expired', 'lost')"
+                " and requested_at >= coalesce(("
+                "   select max(requested_at) from raw.cohort_requests"
+                "   where cohort_id = $cohort_id and state = 'loaded'"
+                " ), '-infinity')",
+                {"cohort_id": cohort_id},
+            ).fetchall()
+        if count < _FREE_RETRIES + 1:
+            return count, self.now
+        hours = min(2 ** (count - _FREE_RETRIES - 1), 24)
+        return count, last.replace(tzinfo=UTC) + timedelta(hours=hours)
 
     def is_sending(self, cohort_id: str) -> bool:
         """Whether a run was killed between asking for a download and noting its id."""

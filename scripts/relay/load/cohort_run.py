@@ -1,6 +1,6 @@
 """One load of cohorts by the API: what is done about each cohort, and how far it got."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,11 +23,15 @@ from relay.load.cohort_snapshots import SOURCE, Snapshot, StoredSnapshot, store_
 from relay.load.event_files import note_file
 from relay.load.event_writer import Counts
 from relay.load.landing import Landed
+from relay.load.progress import NoProgress, Progress
 from relay.load.result import LoadResult, Note
 from relay.plan.budget import Budget
 from relay.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+# By a cohort's id and when its last download that was loaded was asked for.
+IsDue = Callable[[str, datetime | None], bool]
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class CohortOutcome:
 
     Attributes:
         cohort_id: Which one.
-        state: `loaded`, `unchanged`, `paced`, `archived`, `vanished`, `not_computed`, `groups`,
-            `waiting`, `refused` or `failed`.
+        state: `loaded`, `unchanged`, `paced`, `not_due`, `archived`, `vanished`,
+            `not_computed`, `waiting`, `refused` or `failed`.
         name: As Amplitude calls it.
         computed_at: Of the snapshot it is about.
         rows: Members in the file.
@@ -128,7 +132,19 @@ class Task:
 
 @dataclass
 class CohortRun:
-    """One load by the API."""
+    """One load by the API.
+
+    Attributes:
+        settings: Whose syncs and landing/.
+        downloader: Downloads, and keeps the ledger of downloads.
+        listed: Amplitude's cohorts by id.
+        budget: The month's downloads.
+        accepts_any_size: See `load_cohorts`.
+        is_paced: See `load_cohorts`.
+        is_due: Whether a cohort is to be downloaded, by its id and the time of the download that
+            was loaded last; None: whenever it was computed anew.
+        progress: Told how far it is.
+    """
 
     settings: Settings
     downloader: Downloader
@@ -136,6 +152,8 @@ class CohortRun:
     budget: Budget
     accepts_any_size: bool
     is_paced: bool
+    is_due: IsDue | None = None
+    progress: Progress = field(default_factory=NoProgress)
     asked: int = 0
     last_asked_at: datetime | None = field(default=None)
 
@@ -143,13 +161,20 @@ class CohortRun:
         """What became of each cohort: first those that need no download, then as they come."""
         self.last_asked_at = self.downloader.ledger.last_requested_at()
         tasks: list[Task] = []
-        for cohort in self._cohorts(wanted):
+        cohorts = list(self._cohorts(wanted))
+        self.progress.expect(len(cohorts))
+        for cohort in cohorts:
             decided = cohort if isinstance(cohort, CohortOutcome) else self._decide(cohort)
             if isinstance(decided, CohortOutcome):
-                yield decided
+                yield self._told(decided)
             else:
                 tasks.append(decided)
-        yield from self._download(tasks)
+        yield from map(self._told, self._download(tasks))
+
+    def _told(self, outcome: CohortOutcome) -> CohortOutcome:
+        self.progress.stored(outcome.rows)
+        self.progress.advance(1)
+        return outcome
 
     def _cohorts(self, wanted: Sequence[str]) -> Iterator[ListedCohort | CohortOutcome]:
         """The cohorts that may have a snapshot, longest without one first."""
@@ -203,6 +228,19 @@ class CohortRun:
             if self.accepts_any_size and refused.source_file:
                 return self._load_landed(cohort, refused)
             return _about(cohort, "refused", refused.reason)
+        if self.is_due is not None and newest is not None:
+            last = ledger.last_loaded_at(cohort.cohort_id)
+            if not self.is_due(cohort.cohort_id, last):
+                return _about(cohort, "not_due", "was computed anew; no sync of it is due yet")
+        failures, retry_at = ledger.retry_at(cohort.cohort_id)
+        if self.is_paced and retry_at > ledger.now:
+            return _about(
+                cohort,
+                "failed",
+                f"{failures} downloads in a row failed; the next try is after"
+                f" {retry_at:%Y-%m-%dT%H:%M:%SZ}, or now by"
+                f" `relay load cohorts --cohort {cohort.cohort_id}`",
+            )
         if self.budget.left - self.asked <= 0:
             return _about(
                 cohort,

@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 from relay.errors import InputFileError
 from relay.load import clevertap_events, moengage_events
 from relay.load.clevertap_events import Load, load_clevertap_file
+from relay.load.event_files import frugal
 from relay.load.export_paths import export_files
 from relay.load.landing import Landed, found, land_file
 from relay.load.moengage_events import load_moengage_files
@@ -53,7 +54,8 @@ def load_moengage_events(
         return _load_streams(connection, settings)
 
     def load(landed: Landed) -> LoadResult:
-        return load_moengage_files(
+        known = _known_file(connection, landed.source_file)
+        return known or load_moengage_files(
             connection,
             [(landed.path, landed.source_file)],
             load_id=next_load_id(connection),
@@ -102,11 +104,29 @@ def _load_each(
     for path in files:
         try:
             landed = land_file(settings.home, source, path)
-            with transaction(connection):
+            with frugal(connection, threads=None), transaction(connection):
                 result += load(landed)
         except InputFileError as error:
             result += LoadResult(source, failures=(Note(str(path), str(error)),))
     return result
+
+
+def _known_file(connection: DuckDBPyConnection, source_file: str) -> LoadResult | None:
+    """What a file of MoEngage's is whose bytes were loaded before: nothing new; else None."""
+    found = connection.execute(
+        "select row_count, rejected_count from raw.moengage_files where source_file = ?",
+        [source_file],
+    ).fetchone()
+    if found is None:
+        return None
+    rows, rejected = found
+    return LoadResult(
+        moengage_events.SOURCE,
+        files=(source_file,),
+        rows=rows,
+        duplicates=rows - rejected,
+        rejected=rejected,
+    )
 
 
 def _load_streams(connection: DuckDBPyConnection, settings: Settings) -> LoadResult:

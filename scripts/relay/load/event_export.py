@@ -18,7 +18,14 @@ from relay.errors import InputFileError
 from relay.load import landing
 from relay.load.amplitude_api import MOST_AT_ONCE, AmplitudeApi, UnreachableError
 from relay.load.event_calendar import Calendar
-from relay.load.event_files import StoredFile, content_sha256, known_content, note_file, store_file
+from relay.load.event_files import (
+    StoredFile,
+    content_sha256,
+    frugal,
+    known_content,
+    note_file,
+    store_file,
+)
 from relay.load.event_writer import SOURCE
 from relay.load.landing import Landed
 from relay.load.progress import Progress
@@ -198,7 +205,7 @@ class ExportRun:
         # Known content still has to be read once for the hours it is to settle.
         stored = None if has_unread else known_content(self.connection, content)
         try:
-            with transaction(self.connection):
+            with frugal(self.connection), transaction(self.connection):
                 if stored is None:
                     stored = store_file(
                         self.connection, landed, now=self.calendar.now, project=self.project

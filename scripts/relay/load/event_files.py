@@ -14,6 +14,10 @@ from relay.load.landing import COPY_BYTES, Landed
 from relay.load.members import members_of
 from relay.load.units import ahead, units_of
 
+# What DuckDB may hold while it loads; what it writes goes to disk as it comes.
+ENGINE_MEMORY_BYTES = 128_000_000
+USUAL_LINE_BYTES = 1 << 20
+
 
 @dataclass(frozen=True)
 class StoredFile:
@@ -75,7 +79,7 @@ def store_file(
     now: datetime,
     project: str | None = None,
 ) -> StoredFile:
-    """Store the events of a file that are not stored yet. The caller holds a transaction.
+    """Store the events of a file that are not stored yet. The caller is `frugal`, in a transaction.
 
     Args:
         connection: Open warehouse with the raw tables.
@@ -88,14 +92,14 @@ def store_file(
     """
     ((load_id,),) = connection.execute("select nextval('raw.load_ids')").fetchall()
     writer = EventWriter(connection, load_id, now, project)
-    with one_thread(connection):
-        units = ahead(units_of(_members(landed)))
-        try:
-            for unit in units:
+    units = ahead(units_of(_members(landed)))
+    try:
+        for unit in units:
+            with _room_for(connection, unit.longest):
                 writer.write(unit)
-        finally:
-            units.close()  # type: ignore[attr-defined]
-        rejects = writer.finish()
+    finally:
+        units.close()  # type: ignore[attr-defined]
+    rejects = writer.finish()
     counts = writer.counts
     return StoredFile(counts, writer.hours(), load_id, is_new=counts.loaded > 0 or rejects > 0)
 
@@ -137,17 +141,44 @@ def note_file(
 
 
 @contextmanager
-def one_thread(connection: DuckDBPyConnection) -> Iterator[None]:
-    """Have DuckDB work in this thread alone, beside the one that unpacks.
+def frugal(connection: DuckDBPyConnection, *, threads: int | None = 1) -> Iterator[None]:
+    """Have DuckDB keep to `ENGINE_MEMORY_BYTES`, and to some threads, while the block runs.
 
-    On small units its other threads cost half as much again and save nothing.
+    Without a limit it keeps what it has read and written for as long as the machine has room. On
+    small units its other threads cost half as much again and save nothing, beside the one that
+    unpacks.
+
+    Args:
+        connection: Open warehouse, outside of a transaction: a failed one sets nothing any more.
+        threads: How many may work, this one included; None: as many as ever.
     """
-    ((threads,),) = connection.execute("select current_setting('threads')").fetchall()
-    connection.execute("set threads = 1")
+    wanted = {"memory_limit": f"{ENGINE_MEMORY_BYTES}B"} | (
+        {} if threads is None else {"threads": threads}
+    )
+    names = ", ".join(f"current_setting('{name}')" for name in wanted)
+    (before,) = connection.execute(f"select {names}").fetchall()
     try:
+        for name, value in wanted.items():
+            connection.execute(f"set {name} = '{value}'")
         yield
     finally:
-        connection.execute(f"set threads = {int(threads)}")
+        for name, value in zip(wanted, before, strict=True):
+            connection.execute(f"set {name} = '{value}'")
+
+
+@contextmanager
+def _room_for(connection: DuckDBPyConnection, longest: int) -> Iterator[None]:
+    """More memory than `frugal` leaves while lines go through that are longer than any usual one.
+
+    Taken apart, a line takes some forty times its room. If the block fails, so does the transaction
+    around it, and `frugal` restores everything.
+    """
+    if longest <= USUAL_LINE_BYTES:
+        yield
+        return
+    connection.execute(f"set memory_limit = '{ENGINE_MEMORY_BYTES + 40 * longest}B'")
+    yield
+    connection.execute(f"set memory_limit = '{ENGINE_MEMORY_BYTES}B'")
 
 
 def _members(landed: Landed) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -19,16 +19,20 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from relay.load import event_columns as columns
 from relay.load.event_columns import literal, quoted
-from relay.load.units import KEPT_BYTES, LONGEST_LINE_BYTES, Unit
+from relay.load.slot import Slot
+from relay.load.units import KEPT_BYTES, LINE_TYPES, LONGEST_LINE_BYTES, Unit
 
 SOURCE = "amplitude_events"
 # A key list that at least this many lines of a unit share is worth a pass of its own.
 SHAPE_LINES = 64
 MOST_SHAPES = 12
+# Lines that have to be looked at key by key go through in pieces of this size.
+PIECE_BYTES = 2 * 1024 * 1024
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_$ -]{1,200}")
 _TOO_LONG = (
     f"is longer than {LONGEST_LINE_BYTES >> 20} MiB; its first {KEPT_BYTES >> 10} KiB are kept"
@@ -101,8 +105,22 @@ class EventWriter:
     project: str | None = None
     counts: Counts = field(default_factory=Counts)
     _shapes: list[Shape] = field(default_factory=lambda: [Shape(tuple(columns.COLUMNS))])
+    _current: Slot | None = None
+    _stretch: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._lines = {
+            is_text: Slot(self.connection, name, LINE_TYPES[is_text])
+            for is_text, name in ((True, "text_lines"), (False, "binary_lines"))
+        }
+        self._glance_rows = Slot(self.connection, "glance_rows", _GLANCE_TYPES)
+        self._fresh = Slot(self.connection, "fresh", _FRESH_TYPES)
+        self._rest = Slot(self.connection, "rest_lines", _REST_TYPES)
+        self._examined = Slot(self.connection, "examined", _EXAMINED_TYPES)
+        self.connection.execute(
+            "create or replace temp view glance as"
+            " select * replace (cast(uuid as uuid) as uuid) from glance_rows"
+        )
         self.connection.execute(
             "create or replace temp table rejected_events"
             " (source_file varchar, line_number bigint, reason varchar, content blob)"
@@ -113,18 +131,21 @@ class EventWriter:
 
     def write(self, unit: Unit) -> None:
         """Store one unit; its `source_file` is a path below landing/."""
-        self.connection.register("unit_lines", unit.lines)
-        line = "line" if unit.is_text else "try(decode(line))"
-        content = "encode(line)" if unit.is_text else "line"
-        self.connection.execute(
-            "create or replace temp view event_lines as"
-            f" select line_id, source_file, line_number, {line} as line, {content} as content"
-            " from unit_lines"
-        )
+        slot = self._lines[unit.is_text]
+        line, content = ("line", "encode(line)") if unit.is_text else ("try(decode(line))", "line")
+        if slot is not self._current:
+            self._current = slot
+            self.connection.execute(
+                "create or replace temp view event_lines as"
+                f" select line_id, source_file, line_number, {line} as line, {content} as content"
+                f" from {slot.name}"
+            )
+        slot.rows = unit.lines
         try:
             self.counts += self._write_lines(unit.lines.num_rows)
         finally:
-            self.connection.unregister("unit_lines")
+            for each in (slot, self._glance_rows, self._fresh, self._rest, self._examined):
+                each.empty()
         for overlong in unit.overlong:
             self.connection.execute(
                 "insert into rejected_events values (?, ?, ?, ?)",
@@ -186,7 +207,7 @@ class EventWriter:
             f"            when keys = [{', '.join(literal(key) for key in shape.keys)}] then {n}"
             for n, shape in enumerate(self._shapes)
         )
-        self.connection.execute(_GLANCE.format(shapes=shapes, written_time=columns.WRITTEN_TIME))
+        self._glance_rows.fill(_GLANCE.format(shapes=shapes, written_time=columns.WRITTEN_TIME))
         return self._count("select count(shape) from glance")
 
     def _learn_shapes(self) -> bool:
@@ -203,8 +224,9 @@ class EventWriter:
         ((earliest, latest),) = self.connection.execute(
             "select min(uploaded_at), max(uploaded_at) from glance where shape is not null"
         ).fetchall()
-        self.connection.execute(_FRESH, {"earliest": earliest, "latest": latest})
-        return self._count("select count(*) from fresh")
+        self._stretch = {"earliest": earliest, "latest": latest}
+        self._fresh.fill(_FRESH, self._stretch)
+        return int(self._fresh.rows.num_rows)
 
     def _insert_ordinary(self) -> int:
         shapes = self.connection.execute(
@@ -220,12 +242,28 @@ class EventWriter:
 
     def _examine_rest(self, rest: int, *, has_odd: bool) -> tuple[Counts, int]:
         """Load, reject or find double what is left; the counts, and how many lines were blank."""
-        inserted = _INSERTED if has_odd else "select null::bigint as line_id where false"
-        self.connection.execute(
-            _REST.format(inserted=inserted), {"load_id": self.load_id} if has_odd else None
+        self._rest.fill(
+            _REST.format(odd=_ODD if has_odd else ""),
+            {"load_id": self.load_id} | self._stretch if has_odd else None,
         )
-        self.connection.execute(_ENTRIES)
-        self.connection.execute(_EXAMINED)
+        counts, blanks = Counts(), 0
+        for piece, lines in self._pieces_of_rest():
+            found, blank = self._examine(piece, lines)
+            counts += found
+            blanks += blank
+        if counts.rows + blanks != rest:
+            raise AssertionError(f"{rest} lines became {counts} and {blanks} blank ones")
+        return counts, blanks
+
+    def _pieces_of_rest(self) -> list[tuple[int, int]]:
+        """The pieces in which the rest is examined, and how many lines each has."""
+        return self.connection.execute(
+            "select piece, count(*) from rest_lines group by piece order by piece"
+        ).fetchall()
+
+    def _examine(self, piece: int, lines: int) -> tuple[Counts, int]:
+        """Load, reject or find double some lines; the counts, and how many were blank."""
+        self._examined.fill(_EXAMINED, {"piece": piece})
         self.connection.execute(_COUNT_HOURS_EXAMINED)
         rejected = self._count(_INSERT_REJECTED)
         blank = self._count("select count(*) from examined where problem = 'blank'")
@@ -239,13 +277,35 @@ class EventWriter:
             loaded = self._count(
                 _INSERT_EXAMINED, self._lineage | {"earliest": earliest, "latest": latest}
             )
-        rows = rest - blank
+        rows = lines - blank
         return Counts(rows, loaded, rows - loaded - rejected, rejected), blank
 
     def _count(self, sql: str, parameters: dict[str, object] | None = None) -> int:
         ((count,),) = self.connection.execute(sql, parameters).fetchall()
         return int(count)
 
+
+_GLANCE_TYPES = pa.schema(
+    [
+        ("line_id", pa.int64()),
+        ("uuid", pa.string()),
+        ("uploaded_at", pa.timestamp("us")),
+        ("shape", pa.int32()),
+    ]
+)
+_FRESH_TYPES = pa.schema([("line_id", pa.int64()), ("shape", pa.int32())])
+_REST_TYPES = pa.schema([("line_id", pa.int64()), ("piece", pa.int64())])
+_EXAMINED_TYPES = pa.schema(
+    [
+        ("line_id", pa.int64()),
+        ("source_file", pa.string()),
+        ("line_number", pa.int64()),
+        ("content", pa.binary()),
+        ("cells", pa.map_(pa.string(), pa.string())),
+        ("extra", pa.string()),
+        ("problem", pa.string()),
+    ]
+)
 
 _LINEAGE = "extra, project, source_file, line_number, load_id, loaded_at"
 _TARGET = f"raw.amplitude_events ({', '.join(map(quoted, columns.COLUMNS))}, {_LINEAGE})"
@@ -259,7 +319,6 @@ _INSERT_REJECTED = f"""
 """
 
 _GLANCE = """
-    create or replace temp table glance as
     with
     keyed as (
         select
@@ -270,14 +329,14 @@ _GLANCE = """
     )
     select
         line_id,
-        try_cast(id_and_time[1] as uuid) as uuid,
+        cast(try_cast(id_and_time[1] as uuid) as varchar) as uuid,
         try_cast(id_and_time[2] as timestamp) as uploaded_at,
-        case
+        cast(case
             when try_cast(id_and_time[1] as uuid) is null then null
             when try_cast(id_and_time[2] as timestamp) is null then null
             when not regexp_full_match(id_and_time[2], '{written_time}') then null
 {shapes}
-        end as shape
+        end as integer) as shape
     from keyed
 """
 
@@ -316,7 +375,6 @@ _STORED = """
 """
 
 _FRESH = f"""
-    create or replace temp table fresh as
     with
     first_ones as (
         select min(line_id) as line_id, uuid
@@ -363,43 +421,70 @@ def _insert_ordinary(extra: str) -> str:
 """
 
 
-_INSERTED = """
-    select event_lines.line_id
-    from event_lines
-    semi join (select source_file, line_number from raw.amplitude_events where load_id = $load_id)
-        using (source_file, line_number)
-"""
-
-# Lines of a known shape are a duplicate, inserted, or fresh but not ordinary.
-_REST = """
-    create or replace temp table rest as
-    select line_id, source_file, line_number, line, content
-    from event_lines
-    semi join (
-        select line_id from glance where shape is null
-        union all
-        select line_id from fresh anti join ({inserted}) using (line_id)
+# Lines of a known shape are a duplicate, inserted, or fresh but not ordinary: odd.
+_ODD = """
+    union all
+    select line_id
+    from fresh
+    anti join (
+        select event_lines.line_id
+        from event_lines
+        semi join (
+            select source_file, line_number
+            from raw.amplitude_events
+            where load_id = $load_id and server_upload_time between $earliest and $latest
+        ) using (source_file, line_number)
     ) using (line_id)
 """
 
-# One row per key of a line; a key that stands there again is kept beside the first one.
-_ENTRIES = f"""
-    create or replace temp table entries as
+# They are cut into pieces of about so many bytes: key by key, a line takes many times its room.
+_REST = f"""
+    select
+        line_id,
+        cast(sum(octet_length(content)) over (order by line_id) // {PIECE_BYTES} as bigint)
+            as piece
+    from event_lines
+    semi join (
+        select line_id from glance where shape is null
+        {{odd}}
+    ) using (line_id)
+"""
+
+_EXAMINED = f"""
     with
+    rest as materialized (
+        select line_id, source_file, line_number, line, content
+        from event_lines
+        semi join (select line_id from rest_lines where piece = $piece) using (line_id)
+    ),
     column_kinds (key, kind) as (
         values {columns.kinds()}
     ),
+    -- As a map, a key that stands there twice is there twice. `json_each` would carry the whole
+    -- line along with each key.
+    parsed as (
+        select
+            line_id,
+            map_entries(try(json_transform(line, '"MAP(VARCHAR, JSON)"'))) as keys
+        from rest
+        where try(json_type(line)) = 'OBJECT'
+    ),
+    unnested as (
+        select
+            line_id,
+            unnest(keys) as pair,
+            generate_subscripts(keys, 1) as place
+        from parsed
+    ),
+    -- A key of a line; one that stands there again is kept beside the first one.
     pairs as (
         select
-            rest.line_id,
-            pair.key,
-            pair.value,
-            pair.type,
-            row_number() over (
-                partition by rest.line_id, pair.key order by pair.id
-            ) as occurrence
-        from rest, json_each(rest.line) as pair
-        where try(json_type(rest.line)) = 'OBJECT'
+            line_id,
+            pair.key as key,
+            coalesce(pair.value, cast('null' as json)) as value,
+            json_type(value) as type,
+            row_number() over (partition by line_id, pair.key order by place) as occurrence
+        from unnested
     ),
     cells as (
         select
@@ -408,21 +493,19 @@ _ENTRIES = f"""
             if(occurrence = 1, {columns.cell("kind", "pairs.type", "value")}, null) as cell
         from pairs
         left join column_kinds using (key)
-    )
-    select
-        line_id,
-        key,
-        cell,
-        if(occurrence = 1, key, key || '#' || occurrence) as extra_key,
-        -- A null of a known key is held: its column is null.
-        case when cell is null and (kind is null or occurrence > 1 or type != 'NULL') then value end
-            as extra_value
-    from cells
-"""
-
-_EXAMINED = """
-    create or replace temp table examined as
-    with
+    ),
+    entries as (
+        select
+            line_id,
+            key,
+            cell,
+            if(occurrence = 1, key, key || '#' || occurrence) as extra_key,
+            -- A null of a known key is held: its column is null.
+            case
+                when cell is null and (kind is null or occurrence > 1 or type != 'NULL') then value
+            end as extra_value
+        from cells
+    ),
     lines as (
         select
             line_id,
@@ -440,7 +523,7 @@ _EXAMINED = """
         rest.line_number,
         rest.content,
         lines.cells,
-        to_json(map(lines.extra_keys, lines.extra_values)) as extra,
+        cast(to_json(map(lines.extra_keys, lines.extra_values)) as varchar) as extra,
         case
             when rest.line is null then 'is not UTF-8 text'
             when trim(rest.line, e' \\t\\r\\n\\f\\x0b') = '' then 'blank'
@@ -463,18 +546,27 @@ _CELLS = ",\n        ".join(
 
 _INSERT_EXAMINED = f"""
     insert into {_TARGET}
+    with
+    incoming as (
+        select *, cast(cells['uuid'] as uuid) as uuid
+        from examined
+        where problem is null
+        qualify row_number() over (partition by cast(cells['uuid'] as uuid) order by line_id) = 1
+    ),
+    -- What is looked up is what is held meanwhile, not the stretch it is looked up in.
+    stored as (
+        select uuid from ({_STORED}) semi join incoming using (uuid)
+    )
     select
         {_CELLS},
-        extra,
+        cast(extra as json),
         $project,
         source_file,
         line_number,
         $load_id,
         $loaded_at
-    from examined
-    where problem is null
-        and cast(cells['uuid'] as uuid) not in ({_STORED})
-    qualify row_number() over (partition by cast(cells['uuid'] as uuid) order by line_id) = 1
+    from incoming
+    anti join stored using (uuid)
 """
 
 _KEEP_REJECTED = """

@@ -12,6 +12,7 @@ from relay.load import landing
 from relay.load.csv_files import open_csv
 from relay.load.event_files import note_file
 from relay.load.event_writer import Counts
+from relay.load.progress import NoProgress, Progress
 from relay.load.result import LoadResult
 from relay.settings import Settings
 from relay.warehouse import transaction
@@ -34,7 +35,12 @@ DIRECTORIES = {
 
 
 def load_known_users(
-    connection: DuckDBPyConnection, settings: Settings, destination: str, path: Path
+    connection: DuckDBPyConnection,
+    settings: Settings,
+    destination: str,
+    path: Path,
+    *,
+    progress: Progress | None = None,
 ) -> LoadResult:
     """Replace what is known of a destination's users by a file.
 
@@ -44,6 +50,7 @@ def load_known_users(
         destination: `moengage` or `clevertap`.
         path: CSV, plain or gzip, with a header that has both columns of `DIRECTORIES`, among others
             or not. A row has either key or both; one without any is rejected.
+        progress: Told how far it is.
 
     Returns:
         The counts; loading the same file again changes nothing.
@@ -58,8 +65,11 @@ def load_known_users(
         raise ConfigurationError(
             f"--destination {destination}: expected {' or '.join(sorted(DIRECTORIES))}"
         )
+    progress = progress or NoProgress()
+    progress.expect(1)
     landing.sweep(settings.home, SOURCE)
     landed = landing.land_file(settings.home, f"{SOURCE}/{destination}", path)
+    progress.received(landed.size)
     source = f"{SOURCE}/{destination}"
     newest = connection.execute(
         "select sha256, row_count, rejected from raw.loaded_files where source = ?"
@@ -117,6 +127,8 @@ def load_known_users(
             counts=counts,
             load_id=load_id,
         )
+    progress.stored(counts.rows)
+    progress.advance(1)
     return LoadResult(
         SOURCE,
         files=(landed.source_file,),

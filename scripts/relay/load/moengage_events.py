@@ -19,6 +19,7 @@ from relay.load.json_values import epoch_seconds, identifier, json_object, not_h
 from relay.load.lines import LINE_BYTES, Line, batches_of, opened, read_lines
 from relay.load.rejected import REJECTED_LINES, keep_rejected_lines, start_rejected_lines
 from relay.load.result import LoadResult
+from relay.load.slot import shown
 
 SOURCE = "moengage_events"
 # MoEngage's own warehouse tables hold an event_uuid in 256 characters.
@@ -130,10 +131,9 @@ def _store_batch(
     connection: DuckDBPyConnection, batch: pa.Table, load_id: int, at: datetime
 ) -> None:
     """Store what is new of one batch, and count events and new ones by file."""
-    connection.register("batch_lines", batch)
-    connection.execute(_SHAPES)
-    connection.execute(_EVENTS)
-    connection.unregister("batch_lines")
+    with shown(connection, "batch_lines", batch):
+        connection.execute(_SHAPES)
+        connection.execute(_EVENTS)
     connection.execute(_REJECT_LINES)
     connection.execute(_REJECT_EVENTS)
     ((earliest, latest),) = connection.execute(

@@ -61,7 +61,6 @@ class LoadResult:
         rejected: Rows that cannot be read; each is in `raw.rejected_rows` with its reason.
         failures: Windows, files or cohorts that were refused; nothing of them is stored.
         notes: What was left alone on purpose: archived cohorts, paced downloads.
-        is_refused: The configuration or the budget cannot be right (exit code 2).
         details: More keys for the JSON document.
     """
 
@@ -74,7 +73,6 @@ class LoadResult:
     rejected: int = 0
     failures: tuple[Note, ...] = ()
     notes: tuple[Note, ...] = ()
-    is_refused: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,15 +94,12 @@ class LoadResult:
             rejected=self.rejected + other.rejected,
             failures=self.failures + other.failures,
             notes=self.notes + other.notes,
-            is_refused=self.is_refused or other.is_refused,
             details={**self.details, **other.details},
         )
 
     @property
     def exit_code(self) -> int:
-        """2: the configuration or budget; 1: something was refused; 4: rows were rejected; 0."""
-        if self.is_refused:
-            return 2
+        """1: something was refused; 4: rows were rejected; 0."""
         if self.failures:
             return 1
         return 4 if self.rejected else 0

@@ -19,10 +19,22 @@ Item = TypeVar("Item")
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
 
-UNIT_BYTES = 24 * 1024 * 1024
+UNIT_BYTES = 16 * 1024 * 1024
 # A longer line is rejected; what is kept of it.
-LONGEST_LINE_BYTES = 32 * 1024 * 1024
+LONGEST_LINE_BYTES = 8 * 1024 * 1024
 KEPT_BYTES = 64 * 1024
+# The columns of a unit's lines, where all of them are text and where not.
+LINE_TYPES = {
+    is_text: pa.schema(
+        [
+            ("line_id", pa.int64()),
+            ("source_file", pa.dictionary(pa.int32(), pa.string())),
+            ("line_number", pa.int64()),
+            ("line", pa.string() if is_text else pa.binary()),
+        ]
+    )
+    for is_text in (True, False)
+}
 _LINE_FEED = 10
 _LONGEST_BLANK = 64
 
@@ -50,11 +62,13 @@ class Unit:
         lines: `line_id` (counts through all members), `source_file`, `line_number` (1-based in the
             member) and `line`, its bytes with the line feed; blank lines are left out.
         is_text: `line` is a string column; else some line is not UTF-8 and it is a binary one.
+        longest: Bytes of the longest line.
         overlong: Lines that are too long; they are in no table.
     """
 
     lines: pa.Table
     is_text: bool
+    longest: int = 0
     overlong: tuple[Overlong, ...] = ()
 
 
@@ -199,7 +213,8 @@ class _Cutter:
             keep = np.ones(count, bool)
             keep[blank] = False
             table = table.filter(pa.array(keep))
-        unit = Unit(table, is_text, tuple(self.overlong))
+        longest = int(np.diff(offsets).max()) if count else 0
+        unit = Unit(table, is_text, longest, tuple(self.overlong))
         self.overlong = []
         return unit
 

@@ -149,6 +149,36 @@ class Budget:
         )
 
 
+@dataclass(frozen=True)
+class BudgetLook:
+    """The budget as `plan` and `status` tell it: its numbers, or why no such schedule can fit."""
+
+    budget: Budget | None
+    problem: BudgetError | None = None
+
+    @property
+    def advice(self) -> str | None:
+        """What a person should know and do; None where the schedule fits."""
+        if self.budget is not None:
+            return self.budget.advice
+        return None if self.problem is None else str(self.problem)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """`Budget.document`; where no such schedule can fit, `fits` and `advice` alone."""
+        if self.budget is not None:
+            return self.budget.document
+        return {"fits": False, "advice": self.advice}
+
+
+def look_at_budget(connection: DuckDBPyConnection, config: Config, *, now: datetime) -> BudgetLook:
+    """`read_budget` for whoever only tells of it: a schedule that can never fit is no error."""
+    try:
+        return BudgetLook(read_budget(connection, config, now=now))
+    except BudgetError as error:
+        return BudgetLook(None, error)
+
+
 def make_budget(
     config: Config,
     *,
@@ -206,8 +236,10 @@ def read_budget(connection: DuckDBPyConnection, config: Config, *, now: datetime
         [month.replace(tzinfo=None)],
     ).fetchall()[0][0]
     listed = connection.execute(
+        # One that is known by a file only has no definition, and nothing to download.
         "select cohort_id from raw.amplitude_cohorts where vanished_at is null"
-        " and coalesce(is_published, true) and not coalesce(is_archived, false)"
+        " and definition is not null and coalesce(is_published, true)"
+        " and not coalesce(is_archived, false)"
     ).fetchall()
     seen = connection.execute(
         "select cohort_id, min(seen_at), list(last_computed) from raw.cohort_computations"

@@ -12,6 +12,7 @@ from relay.apply.ledger import Ledger
 from relay.config import ALL_COHORTS, CohortSync, EventExport, Sync
 from relay.errors import ConfigurationError, PlanError
 from relay.ledger_tables import refresh_ledger_tables
+from relay.plan.budget import BudgetLook, look_at_budget
 from relay.plan.build import build
 from relay.plan.clock import earliest_plan_time
 from relay.plan.manifest import Plan, PlanFile, PlanSync, read_plan
@@ -42,11 +43,15 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class PlanOutcome:
-    """A plan, or None where nothing is to be sent; and how every sync that was looked at stands."""
+    """A plan, or None where nothing is to be sent; and how every sync that was looked at stands.
+
+    `budget` is how Amplitude's monthly cohort downloads stand; an undo does not ask.
+    """
 
     plan: Plan | None
     syncs: tuple[PlanSync, ...]
     held_in: dict[str, str] = field(default_factory=dict)
+    budget: BudgetLook | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -58,6 +63,7 @@ class PlanOutcome:
             "syncs": [
                 {**vars(sync), "held_in": self.held_in.get(sync.name)} for sync in self.syncs
             ],
+            "budget": None if self.budget is None else self.budget.document,
         }
 
     @property
@@ -71,6 +77,7 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
 
     Raises:
         ConfigurationError: A named sync does not exist or is not enabled.
+        BudgetError: Cohorts are downloaded, and not even one download a day of each fits the month.
         BuildError: dbt failed.
         PlanError: Something cannot be sealed; nothing is.
     """
@@ -78,11 +85,21 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
         retries_rejected=request.retry_rejected, not_before=earliest_plan_time(settings.home)
     )
     _check_names(settings, (*request.syncs, *request.adopt))
+    budget = _budget(settings)
     build(settings)
     with warehouse.connect(settings) as connection:
         outcome = _seal_what_is_due(connection, settings, request)
         refresh_ledger_tables(connection, settings.home)
-    return outcome
+    return replace(outcome, budget=budget)
+
+
+def _budget(settings: Settings) -> BudgetLook:
+    """How the month's downloads stand; refused only where there are keys to download with."""
+    with warehouse.connect(settings) as connection:
+        look = look_at_budget(connection, settings.config, now=settings.now())
+    if look.problem is not None and settings.env.amplitude_secret_key is not None:
+        raise look.problem
+    return look
 
 
 def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:

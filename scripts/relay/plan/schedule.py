@@ -5,12 +5,12 @@ after now, so a missed one is made up for once, not several times, and a run ask
 between two of them moves none. The first run of any sync is due at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from relay.config import CohortSync, EventExport, Sync
+from relay.config import ALL_COHORTS, CohortSync, EventExport, Sync
 from relay.errors import ConfigurationError
 
 OLDEST_EXPORT_DAYS = 60
@@ -72,6 +72,32 @@ def is_due(sync: Sync, *, last_run: datetime | None, now: datetime, zone: ZoneIn
     if latest is not None and latest > last_run:
         return Due(True, following, f"due since {_text(latest)}")
     return Due(False, following, f"due {_text(following)}")
+
+
+def is_download_due(
+    syncs: Iterable[CohortSync],
+    cohort_id: str,
+    last: datetime | None,
+    *,
+    now: datetime,
+    named: Collection[str] = (),
+) -> bool:
+    """Whether a cohort is to be downloaded for its syncs: one of them was due since the last time.
+
+    Args:
+        syncs: The cohort syncs of syncs.yml.
+        cohort_id: Amplitude's id; `all` in a sync means every cohort.
+        last: When its last download was asked for; None when there was none.
+        now: The clock, aware.
+        named: Syncs that are to run whatever their schedule says.
+    """
+    return any(
+        sync.name in named
+        or f"{sync.name}-{cohort_id}" in named
+        or is_due(sync, last_run=last, now=now).is_due
+        for sync in syncs
+        if sync.enabled and sync.cohort_id in {ALL_COHORTS, cohort_id}
+    )
 
 
 def check_export_window(export: EventExport, *, now: datetime, zone: ZoneInfo = _UTC) -> None:

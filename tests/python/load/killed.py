@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from load.made import at, open_warehouse, settings_at
-from relay.load.amplitude_cohorts import load_cohorts
+from relay.load.amplitude_cohorts import load_cohort_file, load_cohorts
 from relay.load.amplitude_events import load_event_files, load_events
+from relay.load.amplitude_merges import load_merge_files
+from relay.load.known_users import load_known_users
 
 _SERVER = multiprocessing.get_context("forkserver")
 
@@ -49,7 +51,8 @@ def run(
     """Run a load; whether it was killed.
 
     Args:
-        kind: `events`, `files` (all of the home's `exports/`) or `cohorts`.
+        kind: `events`, `cohorts`, or of the home's `exports/`: `files`, `merges`, `cohort` (a
+            cohort's `c.csv`) or `users` (`u.csv`).
         home: RELAY_HOME.
         environ: The emulators' variables.
         config: The text of syncs.yml.
@@ -87,6 +90,19 @@ def _load(
         load_events(connection, settings)
     elif kind == "files":
         load_event_files(connection, settings, [home / "exports"])
+    elif kind == "merges":
+        load_merge_files(connection, settings, [home / "exports"])
+    elif kind == "users":
+        load_known_users(connection, settings, "moengage", home / "exports" / "u.csv")
+    elif kind == "cohort":
+        load_cohort_file(
+            connection,
+            settings,
+            home / "exports" / "c.csv",
+            cohort_id="c1",
+            cohort_name="Cart",
+            computed_at=moment,
+        )
     else:
         load_cohorts(connection, settings)
     connection.close()

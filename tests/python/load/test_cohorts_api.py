@@ -47,6 +47,11 @@ class Place:
     def load(self, **options: Any) -> LoadResult:
         return load_cohorts(self.connection, self.settings, policy=FAST, **options)
 
+    def to(self, moment: datetime) -> None:
+        """Let time pass, there and here."""
+        self.emulators.clock.set(moment)
+        self.settings = at(self.settings, moment)
+
     def states(self, result: LoadResult) -> dict[str, str]:
         return {cohort["cohort_id"]: cohort["state"] for cohort in result.document()["cohorts"]}
 
@@ -321,6 +326,70 @@ def test_downloads_are_paced_but_not_a_first_snapshot(tmp_path: Path, emulators:
     place.settings = at(place.settings, NOW + timedelta(hours=13))
     assert sorted(place.states(place.load()).values()) == ["loaded", "paced"]
     assert set(place.states(place.load(is_paced=False)).values()) == {"loaded", "unchanged"}
+
+
+def test_a_scheduled_load_downloads_once_a_due_time_however_often_a_cohort_moves(
+    place: Place,
+) -> None:
+    due: list[datetime | None] = []
+
+    def is_due(_: str, last: datetime | None) -> bool:
+        due.append(last)
+        return last is not None and place.settings.now() > last
+
+    assert place.states(place.load(is_due=is_due)) == {"cart0001": "loaded"}
+    place.put("cart0001", COMPUTED + timedelta(hours=1), members=[(1, "u1")])
+    result = place.load(is_due=is_due)
+    assert (place.states(result), result.exit_code) == ({"cart0001": "not_due"}, 0)
+    assert (place.spent(), len(place.members())) == (1, 3)
+    place.settings = at(place.settings, NOW + timedelta(hours=12))
+    assert place.states(place.load(is_due=is_due)) == {"cart0001": "loaded"}
+    assert (place.spent(), due) == (2, [NOW, NOW])
+
+
+def test_a_cohort_that_cannot_be_made_does_not_use_up_the_month(place: Place) -> None:
+    poll = route_names(place)[1]
+    place.put("cart0001", COMPUTED + timedelta(hours=1))
+    place.amplitude.faults.add("status", poll, times=None, status=400)
+    # Once more at once, then after 1, 2, 4, … hours.
+    for minute in range(0, 12 * 60, 30):
+        place.to(NOW + timedelta(minutes=minute))
+        result = place.load()
+        assert place.states(result) == {"cart0001": "failed"}
+    assert "downloads in a row failed; the next try is after" in result.failures[0].reason
+    assert place.spent() == 1 + 5
+    assert place.states(place.load(cohort_ids=["cart0001"], is_paced=False)) == {
+        "cart0001": "failed"
+    }
+    assert place.spent() == 1 + 6
+    place.amplitude.faults.clear()
+    place.to(NOW + timedelta(days=2))
+    assert place.states(place.load()) == {"cart0001": "loaded"}
+
+
+def test_progress_tells_of_cohorts_bytes_and_members(place: Place) -> None:
+    class Told:
+        expected = done = size = rows = 0
+
+        def expect(self, hours: int) -> None:
+            self.expected = hours
+
+        def advance(self, hours: int) -> None:
+            self.done += hours
+
+        def received(self, size: int) -> None:
+            self.size += size
+
+        def stored(self, rows: int) -> None:
+            self.rows += rows
+
+    told = Told()
+    place.load(progress=told)
+    (source_file,) = place.connection.execute(
+        "select source_file from raw.amplitude_cohort_snapshots"
+    ).fetchall()[0]
+    size = (place.settings.home.landing / source_file).stat().st_size
+    assert (told.expected, told.done, told.size, told.rows) == (1, 1, size, 3)
 
 
 def test_a_budget_that_is_used_up_says_when_it_resets(place: Place) -> None:

@@ -7,25 +7,27 @@ import math
 import random
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from load.made import HOUR, NOW, empty_warehouse, event, line, lines, memory_warehouse
-from relay.load import event_writer
+from relay import warehouse
+from relay.load import event_writer, units
 from relay.load.event_columns import COLUMNS
 from relay.load.event_writer import Counts, EventWriter
-from relay.load.units import units_of
 
 COLUMN_LIST = ", ".join(f'"{name}"' for name in COLUMNS)
 
 
 def write(connection: Any, text: bytes, *, load_id: int = 1, unit_bytes: int = 1 << 20) -> Counts:
     writer = EventWriter(connection, load_id, NOW)
-    for unit in units_of([("x/a.json.gz", iter([text]))], unit_bytes=unit_bytes):
+    for unit in units.units_of([("x/a.json.gz", iter([text]))], unit_bytes=unit_bytes):
         writer.write(unit)
     writer.finish()
     return writer.counts
@@ -223,7 +225,7 @@ def test_a_line_that_is_too_long_is_rejected_with_its_start() -> None:
     long = line(event(5, city="x" * 300_000))
     text = line(event(1)) + long + line(event(2))
     pieces = (text[start : start + 9_000] for start in range(0, len(text), 9_000))
-    for unit in units_of([("a", pieces)], unit_bytes=50_000, longest_line=100_000):
+    for unit in units.units_of([("a", pieces)], unit_bytes=50_000, longest_line=100_000):
         writer.write(unit)
     writer.finish()
     assert writer.counts == Counts(3, 2, 0, 1)
@@ -260,8 +262,7 @@ def test_many_lines_of_another_shape_are_read_in_one_pass(monkeypatch: pytest.Mo
     for row in rows[::3]:
         del row["city"]
     connection = empty_warehouse()
-    monkeypatch.setattr(event_writer, "_REST", "select 1")
-    monkeypatch.setattr(event_writer, "_ENTRIES", "no line may have to be examined")
+    monkeypatch.setattr(event_writer, "_EXAMINED", "no line may have to be examined")
     assert write(connection, lines(rows)) == Counts(300, 300, 0, 0)
     for row, found in zip(rows, stored(connection), strict=True):
         expected = {key: row[key] for key in ("followed_an_identify", "a-b c")}
@@ -274,6 +275,32 @@ def test_rejected_lines_of_a_member_are_kept_once_however_often_it_is_exported()
     assert write(connection, line(event(1)) + b"bad\nbad\nbad\n", load_id=2) == Counts(4, 1, 0, 3)
     found = rejected(connection)
     assert sorted(content for _, _, content in found) == [b"bad", b"bad", b"bad", b"worse"]
+
+
+def test_a_transaction_over_many_units_holds_few_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffers: list[units._Buffers] = []
+
+    class Noted(units._Buffers):
+        def __init__(self, size: int) -> None:
+            super().__init__(size)
+            buffers.append(self)
+
+    monkeypatch.setattr(units, "_Buffers", Noted)
+    connection = duckdb.connect(str(tmp_path / "events.duckdb"))
+    connection.execute(Path(warehouse.__file__).with_name("raw.sql").read_text(encoding="utf-8"))
+    text = lines(event(n, odd=n % 7 == 0) for n in range(3_000)) + b"bad\n"
+    with warehouse.transaction(connection):
+        counts = write(connection, text, unit_bytes=1 << 16)
+        # Temporary tables of each unit would stay until the transaction ends.
+        tables = connection.execute(
+            "select table_name from duckdb_tables() where temporary order by 1"
+        ).fetchall()
+    assert counts == Counts(3_001, 3_000, 0, 1)
+    assert len(text) > 50 * (1 << 16)
+    assert sum(len(each._all) for each in buffers) <= 3
+    assert [name for (name,) in tables] == ["event_hours", "rejected_events"]
 
 
 # --- against a model ------------------------------------------------------------------------------
@@ -412,6 +439,6 @@ def test_hours_count_every_line_that_names_one() -> None:
     writer = EventWriter(connection, 1, NOW)
     later = HOUR.replace(hour=12)
     text = lines([event(1), event(1), event(2, odd=1), event(3, at=later)]) + b"bad\n"
-    for unit in units_of([("a", iter([text]))]):
+    for unit in units.units_of([("a", iter([text]))]):
         writer.write(unit)
     assert writer.hours() == {HOUR: 3, later: 1}

@@ -1,11 +1,15 @@
 """Event files by hand, merged ids, a destination's users, and landing/ itself."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from duckdb import DuckDBPyConnection
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from load.made import (
     HOUR,
@@ -16,6 +20,7 @@ from load.made import (
     line,
     lines,
     member_name,
+    open_warehouse,
     packed,
     settings_at,
     tables,
@@ -104,6 +109,29 @@ def test_the_same_events_in_another_file_are_duplicates_wherever_they_stand(
     both = put(tmp_path, "both.json", new.read_bytes() + old.read_bytes())
     assert load_event_files(connection, settings, [old, new]).loaded == 100
     assert load_event_files(connection, settings, [both]).duplicates == 100
+
+
+def test_long_lines_have_room_and_what_the_engine_may_hold_is_restored(
+    tmp_path: Path, settings: Settings
+) -> None:
+    connection = open_warehouse(settings)
+
+    def engine() -> tuple[str, int]:
+        names = "left(current_setting('memory_limit'), 2), current_setting('threads')"
+        ((memory, threads),) = connection.execute(f"select {names}").fetchall()
+        return memory, threads
+
+    before = engine()
+    long = "x" * 2_500_000
+    rows = [event(1, city=long), event(2, odd=long), event(3, event_properties={"a": long})]
+    path = put(tmp_path, "a.json", lines(rows) + b'{"a":"' + long.encode() + b'"\n')
+    result = load_event_files(connection, settings, [path])
+    assert (result.loaded, result.rejected) == (3, 1)
+    assert engine() == before
+    bad = put(tmp_path, "b.json.gz", packed(line(event(4)))[:-3])
+    assert load_event_files(connection, settings, [bad]).exit_code == 1
+    assert engine() == before
+    connection.close()
 
 
 # --- landing --------------------------------------------------------------------------------------
@@ -206,12 +234,63 @@ def test_merges_are_stored_once_whatever_files_hold_them(
     assert tables(connection) == before
 
 
-def test_a_damaged_file_of_merges_is_refused(
-    tmp_path: Path, settings: Settings, connection: DuckDBPyConnection
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("-1_2026-03-01_0.json.gz", packed(merge(9, 8))[:-2], "cut off"),
+        ("-1_2026-03-01_0.json.gz", packed(merge(9, 8))[:-8] + bytes(8), "damaged"),
+        ("-1_2026-03-01_0.json.gz", b"", "is empty"),
+        ("-1_2026-03-01_0.json.gz", b"plain text\n", "is not gzip"),
+        ("-1_2026-03-01_0.zip", archive([("-1_2026-03-01_0.json.gz", b"")]), "is empty"),
+    ],
+)
+def test_a_damaged_file_of_merges_is_refused_and_the_others_are_loaded(
+    tmp_path: Path,
+    settings: Settings,
+    connection: DuckDBPyConnection,
+    name: str,
+    content: bytes,
+    problem: str,
 ) -> None:
-    path = put(tmp_path, "-1_2026-03-01_0.json.gz", packed(merge(9, 8))[:-2])
-    result = load_merge_files(connection, settings, [path])
-    assert (result.exit_code, result.rows) == (1, 0)
+    bad = put(tmp_path, name, content)
+    good = put(tmp_path, "-1_2026-03-01_1.json", b"\xef\xbb\xbf" + merge(7, 8)[:-1] + b"\r\n")
+    result = load_merge_files(connection, settings, [bad, good])
+    assert (result.exit_code, result.rows, result.loaded) == (1, 1, 1)
+    assert problem in result.failures[0].reason
+    assert str(bad) in result.failures[0].name
+    found = connection.execute("select amplitude_id from raw.amplitude_merges").fetchall()
+    assert found == [(7,)]
+
+
+@settings_of(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_every_line_of_merges_is_loaded_double_or_rejected(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    chance = random.Random(seed)
+    pieces = [
+        chance.choice(
+            [
+                merge(chance.randrange(-1, 6), chance.randrange(6)),
+                merge(None, "x"),
+                b"[]\n",
+                b"\n",
+                b"\x00\xff\n",
+                b'{"amplitude_id":\n',
+                b'{"amplitude_id":1,"merged_amplitude_id":{"a":[' + b"[" * 40 + b"\n",
+            ]
+        )
+        for _ in range(chance.randrange(1, 30))
+    ]
+    folder = tmp_path_factory.mktemp("merges")
+    path = put(folder, "-1_2026-03-01_0.json.gz", packed(b"".join(pieces)))
+    connection = empty_warehouse()
+    result = load_merge_files(connection, settings_at(folder / "home"), [path])
+    assert result.rows == sum(piece != b"\n" for piece in pieces)
+    stored = connection.execute(
+        "select (select count(*) from raw.amplitude_merges), count(*) from raw.rejected_rows"
+    ).fetchall()
+    assert stored == [(result.loaded, result.rejected)]
 
 
 # --- known users ----------------------------------------------------------------------------------
@@ -260,6 +339,23 @@ def test_a_directory_that_cannot_be_read_leaves_the_one_before(
         load_known_users(connection, settings, "lytics", good)
 
 
+def test_a_directory_is_read_from_gzip_with_quotes_and_blank_lines(
+    tmp_path: Path, settings: Settings, connection: DuckDBPyConnection
+) -> None:
+    text = (
+        b'\xef\xbb\xbf"uid","note","moe_anonymous_id"\r\n"u,1","a ""b""\nc","a1"\r\n"u2","",""\r\n'
+    )
+    result = load_known_users(
+        connection, settings, "moengage", put(tmp_path, "m.csv.gz", packed(text))
+    )
+    assert (result.rows, result.loaded) == (2, 2)
+    assert known(connection) == [("moengage", "u,1", "a1"), ("moengage", "u2", None)]
+    for content in (packed(text)[:-5], packed(text)[:-8] + bytes(8), text[:-9]):
+        with pytest.raises(InputFileError, match=r"cut off|damaged|not as many columns"):
+            load_known_users(connection, settings, "moengage", put(tmp_path, "bad", content))
+    assert len(known(connection)) == 2
+
+
 # --- results --------------------------------------------------------------------------------------
 
 
@@ -275,4 +371,3 @@ def test_results_are_added_and_say_how_the_command_ends() -> None:
     assert (both.exit_code, both.rows, both.files) == (1, 3, ("a",))
     assert "1 refused" in both.line
     assert "1 hours pending" in both.line
-    assert LoadResult("x", is_refused=True).exit_code == 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay.config import CohortSync, EventExport, EventImport
 from relay.errors import ConfigurationError
-from relay.plan.schedule import check_export_window, is_due
+from relay.plan.schedule import check_export_window, is_download_due, is_due
 
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Pacific/Chatham"]
 instants = st.integers(0, 3 * 365 * 86_400).map(
@@ -150,3 +150,27 @@ def test_a_one_time_export_is_of_the_last_60_days(first: str, last: str, is_refu
             check_export_window(once, now=now, zone=ZoneInfo("Asia/Kolkata"))
     else:
         check_export_window(once, now=now, zone=ZoneInfo("Asia/Kolkata"))
+
+
+def test_a_cohort_is_downloaded_when_one_of_its_syncs_was_due_since_the_last_time() -> None:
+    syncs = [sync(at="06:00"), sync(at="18:00"), sync(frequency="one_time")]
+    syncs = [each.model_copy(update={"name": f"s{n}"}) for n, each in enumerate(syncs)]
+
+    def due(last: str | None, now: str, **how: Any) -> bool:
+        before = None if last is None else at(last)
+        return is_download_due(syncs, how.pop("cohort", "c"), before, now=at(now), **how)
+
+    assert due(None, "2026-03-02T05:00")
+    assert not due("2026-03-02T05:00", "2026-03-02T05:59")
+    assert due("2026-03-02T05:00", "2026-03-02T06:00")
+    assert not due("2026-03-02T06:00", "2026-03-02T17:59")
+    assert due("2026-03-02T06:00", "2026-03-03T01:00")
+    assert due("2026-03-02T06:00", "2026-03-02T06:01", named=["s1"])
+    assert not due("2026-03-02T06:00", "2026-03-02T06:01", named=["other"])
+    assert not due(None, "2026-03-02T05:00", cohort="d")
+    syncs = [sync(at="06:00").model_copy(update={"cohort_id": "all"})]
+    assert due("2026-03-02T05:00", "2026-03-02T06:00", cohort="d")
+    assert due("2026-03-02T06:00", "2026-03-02T06:01", cohort="d", named=["s-d"])
+    assert not due("2026-03-02T06:00", "2026-03-02T06:01", cohort="d", named=["s-e"])
+    syncs = [sync(frequency="hourly", enabled=False)]
+    assert not due(None, "2026-03-02T06:00")
