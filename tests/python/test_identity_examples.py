@@ -484,6 +484,64 @@ def test_id_15_each_link_says_what_shows_it(world: World) -> None:
     ]
 
 
+PATH = "select from_id_value, to_id_value, link_class, decision, reason from identity.path"
+
+
+def test_id_15_the_path_between_two_identifiers_of_one_person(world: World) -> None:
+    world.event(8, 151, None, "r-1", name="x1")
+    world.event(9, 152, "Rob", "r-1", name="x2")
+    world.event(10, 152, "Rob", "r-2", name="x3")
+    world.build()
+    assert world.rows(
+        "select step, from_id_type, from_id_value, to_id_type, to_id_value, link_class, row_count,"
+        " first_row, device_id, known_row, first_seen_at"
+        " from identity.path('amplitude_id:default:151', 'amplitude_id:default:152')"
+    ) == [
+        (
+            *(1, "amplitude_id", "151", "user_id", "Rob", "device", 1),
+            *(uuid_of("x1"), "r-1", uuid_of("x2"), at(9)),
+        ),
+        (
+            *(2, "user_id", "Rob", "amplitude_id", "152", "observed", 2),
+            *(uuid_of("x2"), None, None, at(9)),
+        ),
+    ]
+    assert world.rows(f"{PATH}('user_id:default:Rob', 'amplitude_id:default:151')") == [
+        ("Rob", "151", "device", "followed", None)
+    ]
+    assert world.rows(f"{PATH}('user_id:default:Rob', 'user_id:default:Rob')") == []
+
+
+def test_id_15_a_path_goes_no_further_up_than_where_the_chains_meet(world: World) -> None:
+    world.event(1, 9, "Tia")
+    for number in (1, 2, 3, 4):
+        world.event(1, number)
+    world.merge(1, 3)
+    world.merge(2, 3)
+    world.merge(3, 4)
+    world.merge(4, 9)
+    world.build()
+    assert [
+        row[:2] for row in world.rows(f"{PATH}('amplitude_id:default:1', 'amplitude_id:default:2')")
+    ] == [
+        ("1", "3"),
+        ("3", "2"),
+    ]
+    assert len(world.rows(f"{PATH}('user_id:default:Tia', 'amplitude_id:default:1')")) == 4
+
+
+def test_id_15_between_two_persons_there_is_what_was_refused(world: World) -> None:
+    world.event(1, 90, "eli")
+    world.event(2, 90, "fae")
+    world.event(3, 91, "gil")
+    world.build()
+    assert world.rows(f"{PATH}('user_id:default:fae', 'user_id:default:eli')") == [
+        ("90", "fae", "observed", "refused", "other_user_first")
+    ]
+    assert world.rows(f"{PATH}('user_id:default:gil', 'user_id:default:eli')") == []
+    assert world.rows(f"{PATH}('user_id:default:nobody', 'user_id:default:eli')") == []
+
+
 def test_id_16_the_latest_usable_value_of_a_property(world: World) -> None:
     world.event(8, 161, "Sue", "s-1", properties={"CleverTap_Identity": "S-1"})
     world.event(10, 161, "Sue", "s-1", properties={"CleverTap_Identity": "S-2"})
@@ -699,6 +757,41 @@ def test_id_24_rows_persons_and_keys(world: World) -> None:
         "select count(*), count(*) filter (where status = 'ok'),"
         " count(*) filter (where status = 'no_key'), count(distinct match_key) from identity.keys"
     ) == [(3, 2, 1, 1)]
+
+
+def test_section_6_the_health_report_lists_what_to_look_at(world: World) -> None:
+    world.setting("flag_devices_per_person", 1)
+    world.setting("max_user_ids_per_device", 1)
+    world.event(1, 60, "Undefined", "b-1")
+    world.event(2, 61, "Undefined", "b-2")
+    world.event(3, 640, "none", "t-1")
+    world.event(3, 640, "none", "t-2")
+    world.event(4, 71, "ann", "kiosk")
+    world.event(5, 72, "Ann", "kiosk")
+    world.event(6, 90, "eli", "p-1")
+    world.event(7, 90, "fae", "p-2")
+    world.event(8, 90, None, "p-3")
+    for left, right in ((101, 102), (102, 103), (201, 202), (202, 201)):
+        world.event(9, left)
+        world.merge(left, right)
+    world.build()
+    found = world.rows("select finding, id_type, id_value, affected_count from identity.health")
+    assert sorted(found) == [
+        ("case_variants", "user_id", "ann", 2),
+        ("contaminated_id", "amplitude_id", "640", 2),
+        ("flagged_person", "amplitude_id", "90", 2),
+        ("flagged_person", "user_id", "fae", 1),
+        ("junk_value", "user_id", "Undefined", 2),
+        ("junk_value", "user_id", "none", 2),
+        ("link_circle", "amplitude_id", "201", 1),
+        ("merge_chain", "amplitude_id", "101", 2),
+        ("refused_link", "amplitude_id", "90", 1),
+        ("shared_device", "device_id", "kiosk", 2),
+    ]
+    assert world.rows("select detail from identity.health where finding = 'flagged_person'") == [
+        ("many_devices, refused_links: 1 amplitude ids, 2 devices",),
+        ("refused_links: 0 amplitude ids, 1 devices",),
+    ]
 
 
 R_TABLES: dict[str, list[tuple[str, str | None, int]]] = {
