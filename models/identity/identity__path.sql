@@ -1,7 +1,7 @@
 -- One row per step between two identifiers of one person; of two persons, per refused link (ID-15).
 {{ config(
     materialized='table_function',
-    meta={'parameters': ['from_identifier', 'to_identifier']},
+    parameters=['from_identifier', 'to_identifier'],
 ) }}
 
 with recursive

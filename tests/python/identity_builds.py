@@ -92,7 +92,7 @@ class IdentityBuilds:
         kind = "view" if config["materialized"] == "view" else "table"
         connection.execute(f'create schema if not exists "{node["schema"]}"')
         if config["materialized"] == "table_function":
-            parameters = ", ".join(config["meta"]["parameters"])
+            parameters = ", ".join(config["parameters"])
             connection.execute(
                 f"create or replace macro {relation}({parameters}) as table ({code})"
             )
