@@ -5,14 +5,14 @@ select
 from {{ ref('stg_relay__syncs') }} as syncs
 inner join {{ ref('identity__members') }} as members
     on syncs.cohort_id = members.cohort_id
-left join {{ ref('identity__keys') }} as keys
+left join {{ ref('identity__keys') }} as told
     on
-        syncs.sync_name = keys.sync_name
-        and members.anchor_key = keys.anchor_key
+        syncs.sync_name = told.sync_name
+        and members.anchor_key = told.anchor_key
 where
     syncs.kind = 'cohort_sync'
     and (
-        keys.status is null
-        or (keys.status = 'ok') != (keys.match_key is not null)
-        or (keys.status in ('ok', 'suppressed')) != (keys.detail is null)
+        told.status is null
+        or (told.status = 'ok') != (told.match_key is not null)
+        or (told.status in ('ok', 'suppressed')) != (told.detail is null)
     )
