@@ -1,4 +1,4 @@
-"""ID-22 and ID-23: what is owed to a destination when a person, or their key, is another.
+"""ID-22 to ID-24: what is owed to a destination when a person, or their key, is another.
 
 From rows to the membership diff: the tables of the rules, and each reason of a change.
 """
@@ -25,11 +25,13 @@ class Diff:
         self._plans = 0
         self._seq = 0
 
-    def build(self) -> None:
-        """Resolve, and compare with the ledger."""
+    def build(self, *models: str) -> None:
+        """Resolve, and compare with the ledger; then these models too."""
         self.world.build()
         self._compiled.run(
-            self.world.connection, ["cohorts__membership_changes"], given=self.world.models.order
+            self.world.connection,
+            ["cohorts__membership_changes", *models],
+            given=self.world.models.order,
         )
 
     def changes(self, action: str, sync: str = "c") -> set[Change]:
@@ -203,3 +205,28 @@ def test_id_11_a_separation_shows_in_the_difference_before_anything_is_sent(diff
     assert world.people() == {frozenset({"141"}), frozenset({"142", "Pam"})}
     assert diff.changes("removed") == {("identity", "Pam", "left_cohort")}
     assert diff.changes("added") == {("object_id", "q-1", "entered")}
+
+
+def test_id_24_rows_are_counted_as_rows_people_once_and_keys_once(diff: Diff) -> None:
+    world = diff.world
+    world.sync("c", "7", "clevertap")
+    world.event(1, 241, "Kim")
+    world.event(1, 243)
+    world.merge(243, 241)
+    world.cohort("7", [(241, "Kim"), (241, "Kim"), (243, ""), (242, "kim"), (244, ""), (None, "")])
+    diff.build("reports__parity")
+    assert world.rows(
+        "select amplitude_count, kind, reason, difference from reports.parity order by step"
+    ) == [
+        (6, "unidentifiable", "no_usable_id", -1),
+        (6, "same_person", "several_profiles", -2),
+        (6, "unaddressable", "no_key: no_identifier", -1),
+        (6, "same_key", "several_persons", -1),
+        (6, "to_add", "entered", -1),
+    ]
+    diff.send()
+    diff.build("reports__parity")
+    assert world.rows("select distinct amplitude_count, confirmed_count from reports.parity") == [
+        (6, 1)
+    ]
+    assert world.rows("from cohorts.membership_changes") == []

@@ -462,6 +462,26 @@ def test_id_13_a_split_gives_each_part_the_id_it_would_have_had(world: World) ->
     assert anchor_of(world, "amplitude_id", "141") == alone == "amplitude_id:default:141"
 
 
+def test_id_13_an_old_id_means_the_person_that_holds_its_anchor_now(world: World) -> None:
+    def now(old_id: str) -> list[tuple[Any, ...]]:
+        return world.rows(
+            "select person_ids.person_id from identity.person_log as log join identity.person_ids"
+            f" on log.anchor = person_ids.identifier where log.person_id = '{old_id}'"
+        )
+
+    alone, pam = (person_id_of(f"amplitude_id:default:{number}") for number in (141, 142))
+    world.event(1, 141, None, "q-1")
+    world.build()
+    world.event(2, 142, "Pam", "q-1")
+    world.build()
+    assert now(alone) == now(pam) == [(pam,)]
+    world.models.build(world.connection, full_refresh=True)
+    assert now(alone) == [(pam,)]
+    world.override("separate", "amplitude_id:141", "user_id:Pam")
+    world.build()
+    assert (now(alone), now(pam)) == ([(alone,)], [(pam,)])
+
+
 def test_id_14_the_order_of_loading_changes_nothing(world: World) -> None:
     world.event(2, 90, "fae")
     world.build()
@@ -801,12 +821,23 @@ R_TABLES: dict[str, list[tuple[str, str | None, int]]] = {
     "R5": [("R", "Jane", 6), ("R", None, 6), ("R", "Mary", 7), ("R", None, 7), ("R", None, 7)],
     "R6": [("Y", "David", 8), ("Z", None, 9), ("Z", "David", 8), ("Z", None, 8)],
 }
+# R7: two user ids never merge. R8: after a sign-out without a new device the last user stays, and
+# after one with a new device nobody is known. R9: devices are known in all projects of one
+# organisation; R13: a device derived from a user id is one like any other.
+R_TABLES |= {
+    "R7": [("S", "old@x", 11), ("S", "new@x", 12)],
+    "R8": [("T", "Uma", 13), ("T", None, 13), ("U", None, 14)],
+    "R13": [("derived", "Vic", 15), ("V", None, 16), ("V", "Vic", 15)],
+}
 R_PEOPLE = {
     "R2": people("1", "2", "3"),
     "R3": people("4 John"),
     "R4": people("5 Zack"),
     "R5": people("6 Jane", "7 Mary"),
     "R6": people("8 9 David"),
+    "R7": people("11 old@x", "12 new@x"),
+    "R8": people("13 Uma", "14"),
+    "R13": people("15 16 Vic"),
 }
 
 
@@ -820,3 +851,30 @@ def test_amplitudes_own_tables(world: World, table: str, with_merges: bool) -> N
         world.setting("device_linking", "off")
     world.build()
     assert world.people() == R_PEOPLE[table]
+
+
+def test_r9_a_device_is_known_in_all_projects_of_an_organisation(world: World) -> None:
+    world.namespace("3", "partner_org")
+    world.event(1, 17, None, "w-1", app=1)
+    world.event(2, 18, "Wes", "w-1", app=2)
+    world.event(1, 19, None, "w-1", app=3)
+    world.build()
+    assert world.people() == people("17 18 Wes", "19")
+
+
+def test_r12_a_merge_that_arrives_late_changes_the_past(world: World) -> None:
+    world.event(1, 20, None, "y-1")
+    world.event(2, 21, "Xia", "y-2")
+    world.build()
+    assert world.people() == people("20", "21 Xia")
+    world.merge(20, 21, 30)
+    world.build()
+    assert world.people() == people("20 21 Xia")
+
+
+def test_r14_invalid_ids_are_as_if_they_were_not_there(world: World) -> None:
+    world.event(1, 22, "unknown", "z-1")
+    world.event(2, 23, "null", "z-2")
+    world.event(3, 24, "N/A", "none")
+    world.build()
+    assert world.people() == people("22", "23", "24")
