@@ -21,15 +21,7 @@ event_imports as (
 
 )
 
-select
-    -- An event without a time of its own takes that of its upload: a row has its timestamp_field.
-    * replace (coalesce(event_time, server_upload_time) as event_time),
-    cast(
-        if(
-            device_id is null or insert_id is null,
-            {{ hash_of(['uuid']) }},
-            {{ hash_of(['project', 'device_id', 'insert_id']) }}
-        ) as uuid
-    ) as event_key
+-- An event without a time of its own takes that of its upload: a row has its timestamp_field.
+select * replace (coalesce(event_time, server_upload_time) as event_time)
 from events
 where exists (select 1 from event_imports)

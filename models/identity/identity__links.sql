@@ -32,6 +32,8 @@ judged as (
 
 select
     -- keys
+    left_key,
+    right_key,
     link_class,
     namespace,
     left_id_type,

@@ -24,6 +24,7 @@ select
         nullif(concat_ws(': ', rejection_code, rejection_text), ''), reason
     ) as reason,
     person_ids,
+    anchors,
     request,
     row_position,
 

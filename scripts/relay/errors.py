@@ -48,6 +48,10 @@ class InputFileError(RelayError):
         super().__init__(f"{path}{'' if line is None else f', line {line}'}: {problem}")
 
 
+class NotFoundError(RelayError):
+    """Nothing is known of what was asked for."""
+
+
 class VendorError(RelayError):
     """A vendor refused a request, or gave no usable answer after every retry."""
 

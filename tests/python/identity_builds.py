@@ -91,6 +91,12 @@ class IdentityBuilds:
             code = self._code(self._carried, name)
         kind = "view" if config["materialized"] == "view" else "table"
         connection.execute(f'create schema if not exists "{node["schema"]}"')
+        if config["materialized"] == "table_function":
+            parameters = ", ".join(config["parameters"])
+            connection.execute(
+                f"create or replace macro {relation}({parameters}) as table ({code})"
+            )
+            return
         exists = connection.execute(
             "select 1 from duckdb_tables() where schema_name = ? and table_name = ?",
             [node["schema"], node["alias"]],

@@ -185,9 +185,12 @@ class World:
         """One entry of `cohort_syncs`."""
         self.connection.execute(
             "insert into raw.syncs (sync_name, kind, destination, cohort_id, delivery, is_enabled,"
-            ' user_id_from, anonymous_id_from, "position")'
-            " values (?, 'cohort_sync', ?, ?, 'events', true, ?, ?, 1)",
-            [name, destination, cohort_id, list(user_id_from), list(anonymous_id_from)],
+            ' user_id_from, anonymous_id_from, on_unknown, "position")'
+            " values (?, 'cohort_sync', ?, ?, 'events', true, ?, ?, ?, 1)",
+            [
+                *(name, destination, cohort_id, list(user_id_from), list(anonymous_id_from)),
+                "hold" if destination == "clevertap" else "resend",
+            ],
         )
 
     def setting(self, name: str, value: Any) -> None:

@@ -462,6 +462,26 @@ def test_id_13_a_split_gives_each_part_the_id_it_would_have_had(world: World) ->
     assert anchor_of(world, "amplitude_id", "141") == alone == "amplitude_id:default:141"
 
 
+def test_id_13_an_old_id_means_the_person_that_holds_its_anchor_now(world: World) -> None:
+    def now(old_id: str) -> list[tuple[Any, ...]]:
+        return world.rows(
+            "select person_ids.person_id from identity.person_log as log join identity.person_ids"
+            f" on log.anchor = person_ids.identifier where log.person_id = '{old_id}'"
+        )
+
+    alone, pam = (person_id_of(f"amplitude_id:default:{number}") for number in (141, 142))
+    world.event(1, 141, None, "q-1")
+    world.build()
+    world.event(2, 142, "Pam", "q-1")
+    world.build()
+    assert now(alone) == now(pam) == [(pam,)]
+    world.models.build(world.connection, full_refresh=True)
+    assert now(alone) == [(pam,)]
+    world.override("separate", "amplitude_id:141", "user_id:Pam")
+    world.build()
+    assert (now(alone), now(pam)) == ([(alone,)], [(pam,)])
+
+
 def test_id_14_the_order_of_loading_changes_nothing(world: World) -> None:
     world.event(2, 90, "fae")
     world.build()
@@ -482,6 +502,64 @@ def test_id_15_each_link_says_what_shows_it(world: World) -> None:
         ("device", "151", "Rob", 1, uuid_of("x1"), uuid_of("x2"), "r-1", at(9)),
         ("observed", "152", "Rob", 2, uuid_of("x2"), None, None, at(9)),
     ]
+
+
+PATH = "select from_id_value, to_id_value, link_class, decision, reason from identity.path"
+
+
+def test_id_15_the_path_between_two_identifiers_of_one_person(world: World) -> None:
+    world.event(8, 151, None, "r-1", name="x1")
+    world.event(9, 152, "Rob", "r-1", name="x2")
+    world.event(10, 152, "Rob", "r-2", name="x3")
+    world.build()
+    assert world.rows(
+        "select step, from_id_type, from_id_value, to_id_type, to_id_value, link_class, row_count,"
+        " first_row, device_id, known_row, first_seen_at"
+        " from identity.path('amplitude_id:default:151', 'amplitude_id:default:152')"
+    ) == [
+        (
+            *(1, "amplitude_id", "151", "user_id", "Rob", "device", 1),
+            *(uuid_of("x1"), "r-1", uuid_of("x2"), at(9)),
+        ),
+        (
+            *(2, "user_id", "Rob", "amplitude_id", "152", "observed", 2),
+            *(uuid_of("x2"), None, None, at(9)),
+        ),
+    ]
+    assert world.rows(f"{PATH}('user_id:default:Rob', 'amplitude_id:default:151')") == [
+        ("Rob", "151", "device", "followed", None)
+    ]
+    assert world.rows(f"{PATH}('user_id:default:Rob', 'user_id:default:Rob')") == []
+
+
+def test_id_15_a_path_goes_no_further_up_than_where_the_chains_meet(world: World) -> None:
+    world.event(1, 9, "Tia")
+    for number in (1, 2, 3, 4):
+        world.event(1, number)
+    world.merge(1, 3)
+    world.merge(2, 3)
+    world.merge(3, 4)
+    world.merge(4, 9)
+    world.build()
+    assert [
+        row[:2] for row in world.rows(f"{PATH}('amplitude_id:default:1', 'amplitude_id:default:2')")
+    ] == [
+        ("1", "3"),
+        ("3", "2"),
+    ]
+    assert len(world.rows(f"{PATH}('user_id:default:Tia', 'amplitude_id:default:1')")) == 4
+
+
+def test_id_15_between_two_persons_there_is_what_was_refused(world: World) -> None:
+    world.event(1, 90, "eli")
+    world.event(2, 90, "fae")
+    world.event(3, 91, "gil")
+    world.build()
+    assert world.rows(f"{PATH}('user_id:default:fae', 'user_id:default:eli')") == [
+        ("90", "fae", "observed", "refused", "other_user_first")
+    ]
+    assert world.rows(f"{PATH}('user_id:default:gil', 'user_id:default:eli')") == []
+    assert world.rows(f"{PATH}('user_id:default:nobody', 'user_id:default:eli')") == []
 
 
 def test_id_16_the_latest_usable_value_of_a_property(world: World) -> None:
@@ -701,6 +779,41 @@ def test_id_24_rows_persons_and_keys(world: World) -> None:
     ) == [(3, 2, 1, 1)]
 
 
+def test_section_6_the_health_report_lists_what_to_look_at(world: World) -> None:
+    world.setting("flag_devices_per_person", 1)
+    world.setting("max_user_ids_per_device", 1)
+    world.event(1, 60, "Undefined", "b-1")
+    world.event(2, 61, "Undefined", "b-2")
+    world.event(3, 640, "none", "t-1")
+    world.event(3, 640, "none", "t-2")
+    world.event(4, 71, "ann", "kiosk")
+    world.event(5, 72, "Ann", "kiosk")
+    world.event(6, 90, "eli", "p-1")
+    world.event(7, 90, "fae", "p-2")
+    world.event(8, 90, None, "p-3")
+    for left, right in ((101, 102), (102, 103), (201, 202), (202, 201)):
+        world.event(9, left)
+        world.merge(left, right)
+    world.build()
+    found = world.rows("select finding, id_type, id_value, affected_count from identity.health")
+    assert sorted(found) == [
+        ("case_variants", "user_id", "ann", 2),
+        ("contaminated_id", "amplitude_id", "640", 2),
+        ("flagged_person", "amplitude_id", "90", 2),
+        ("flagged_person", "user_id", "fae", 1),
+        ("junk_value", "user_id", "Undefined", 2),
+        ("junk_value", "user_id", "none", 2),
+        ("link_circle", "amplitude_id", "201", 1),
+        ("merge_chain", "amplitude_id", "101", 2),
+        ("refused_link", "amplitude_id", "90", 1),
+        ("shared_device", "device_id", "kiosk", 2),
+    ]
+    assert world.rows("select detail from identity.health where finding = 'flagged_person'") == [
+        ("many_devices, refused_links: 1 amplitude ids, 2 devices",),
+        ("refused_links: 0 amplitude ids, 1 devices",),
+    ]
+
+
 R_TABLES: dict[str, list[tuple[str, str | None, int]]] = {
     "R2": [("A", None, 1), ("B", None, 2), ("B", None, 2), ("C", None, 3), ("A", None, 1)],
     "R3": [("G", None, 4), ("G", None, 4), ("G", "John", 4)],
@@ -708,12 +821,23 @@ R_TABLES: dict[str, list[tuple[str, str | None, int]]] = {
     "R5": [("R", "Jane", 6), ("R", None, 6), ("R", "Mary", 7), ("R", None, 7), ("R", None, 7)],
     "R6": [("Y", "David", 8), ("Z", None, 9), ("Z", "David", 8), ("Z", None, 8)],
 }
+# R7: two user ids never merge. R8: after a sign-out without a new device the last user stays, and
+# after one with a new device nobody is known. R9: devices are known in all projects of one
+# organisation; R13: a device derived from a user id is one like any other.
+R_TABLES |= {
+    "R7": [("S", "old@x", 11), ("S", "new@x", 12)],
+    "R8": [("T", "Uma", 13), ("T", None, 13), ("U", None, 14)],
+    "R13": [("derived", "Vic", 15), ("V", None, 16), ("V", "Vic", 15)],
+}
 R_PEOPLE = {
     "R2": people("1", "2", "3"),
     "R3": people("4 John"),
     "R4": people("5 Zack"),
     "R5": people("6 Jane", "7 Mary"),
     "R6": people("8 9 David"),
+    "R7": people("11 old@x", "12 new@x"),
+    "R8": people("13 Uma", "14"),
+    "R13": people("15 16 Vic"),
 }
 
 
@@ -727,3 +851,30 @@ def test_amplitudes_own_tables(world: World, table: str, with_merges: bool) -> N
         world.setting("device_linking", "off")
     world.build()
     assert world.people() == R_PEOPLE[table]
+
+
+def test_r9_a_device_is_known_in_all_projects_of_an_organisation(world: World) -> None:
+    world.namespace("3", "partner_org")
+    world.event(1, 17, None, "w-1", app=1)
+    world.event(2, 18, "Wes", "w-1", app=2)
+    world.event(1, 19, None, "w-1", app=3)
+    world.build()
+    assert world.people() == people("17 18 Wes", "19")
+
+
+def test_r12_a_merge_that_arrives_late_changes_the_past(world: World) -> None:
+    world.event(1, 20, None, "y-1")
+    world.event(2, 21, "Xia", "y-2")
+    world.build()
+    assert world.people() == people("20", "21 Xia")
+    world.merge(20, 21, 30)
+    world.build()
+    assert world.people() == people("20 21 Xia")
+
+
+def test_r14_invalid_ids_are_as_if_they_were_not_there(world: World) -> None:
+    world.event(1, 22, "unknown", "z-1")
+    world.event(2, 23, "null", "z-2")
+    world.event(3, 24, "N/A", "none")
+    world.build()
+    assert world.people() == people("22", "23", "24")

@@ -1,19 +1,20 @@
--- One row per event that a client sent, however often it sent it: of its retries the earliest
--- upload.
+-- One row per event, however often its client sent it: of its retries the earliest upload.
 with
 
 events as (
 
     select * from {{ ref('stg_amplitude__events') }}
 
+),
+
+retries as (
+
+    select * from {{ ref('stg_amplitude__retries') }}
+
 )
 
 -- A retry has the project, the device and the insert id of the first sending, and no time limit.
-select *
+select events.*
 from events
-qualify insert_id is null
-or device_id is null
-or row_number() over (
-    partition by app, device_id, insert_id
-    order by server_upload_time, uuid
-) = 1
+anti join retries
+    on events.uuid = retries.uuid

@@ -18,6 +18,9 @@ renamed as (
         session_id,
         coalesce(project, cast(app as varchar)) as project,
         app,
+        {{ event_key(
+            'coalesce(project, cast(app as varchar))', clean_text('device_id'), '"$insert_id"', 'uuid'
+        ) }} as event_key,
 
         -- identifiers
         if(amplitude_id >= 1, amplitude_id, null) as amplitude_id,

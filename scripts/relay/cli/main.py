@@ -3,7 +3,18 @@
 import click
 
 from relay import __version__, logs
-from relay.cli import apply, decide, emulate, exports, identify, load, look, plan, receive
+from relay.cli import (
+    apply,
+    decide,
+    emulate,
+    explain,
+    exports,
+    identify,
+    load,
+    look,
+    plan,
+    receive,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -22,7 +33,7 @@ def relay(log_level: str) -> None:
     logs.configure(log_level)
 
 
-for subject in (load, plan, apply, decide, look, exports, identify, receive, emulate):
+for subject in (load, plan, apply, decide, look, explain, exports, identify, receive, emulate):
     subject.register(relay)
 
 
