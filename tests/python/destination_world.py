@@ -35,6 +35,7 @@ MODELS = (
     "payloads__clevertap_cohort_changes",
     "payloads__moengage_cohort_changes",
     "fields__moengage_file_segments",
+    "fields__moengage_match_forecast",
 )
 
 
@@ -92,7 +93,7 @@ class DestinationWorld:
         connection.execute(
             "create or replace table identity.keys (sync_name varchar, destination varchar,"
             " cohort_id varchar, person_id varchar, status varchar, key_type varchar,"
-            " key_value varchar, match_key varchar, is_first_of_key boolean)"
+            " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar)"
         )
         connection.execute(
             "create or replace table identity.persons"
@@ -114,7 +115,8 @@ class DestinationWorld:
             for key_type, value in keys:
                 folded = value if destination == "moengage" else value.lower()
                 connection.execute(
-                    "insert into identity.keys values (?, ?, 'c1', ?, 'ok', ?, ?, ?, true)",
+                    "insert into identity.keys values"
+                    " (?, ?, 'c1', ?, 'ok', ?, ?, ?, true, 'unverified')",
                     [name, destination, f"p {key_type} {value}", key_type, value, folded],
                 )
 

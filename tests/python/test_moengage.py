@@ -1,4 +1,4 @@
-"""MoEngage: names of segments that cannot be told apart, and requests within its bytes."""
+"""Names of segments that a destination takes and tells apart; MoEngage's requests in bytes."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ LIMITS = Path(__file__).parents[2] / "seeds" / "vendors" / "request_limits.csv"
 
 
 def _segments(models: CompiledModels, *cohorts: tuple[str, str, str]) -> None:
-    """Name the segments of (destination, id, name) and run the test that stops a build."""
+    """Name the segments of (destination, id, name) and run the tests that stop a build."""
     connection = duckdb.connect()
     for schema in ("staging", "cohorts", "fields"):
         connection.execute(f"create schema {schema}")
@@ -33,7 +33,8 @@ def _segments(models: CompiledModels, *cohorts: tuple[str, str, str]) -> None:
     models.run(
         connection, ["fields__segment_names"], given=models.names - {"fields__segment_names"}
     )
-    connection.execute(models.test("cohorts_have_segment_names_of_their_own")).fetchall()
+    for name in ("cohorts_have_segment_names_of_their_own", "segment_names_are_taken"):
+        connection.execute(models.test(name)).fetchall()
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,24 @@ def test_names_that_are_told_apart_stop_nothing(
 ) -> None:
     """Other destinations, two ways to deliver one cohort, names that only MoEngage would change."""
     _segments(compiled_models, *cohorts)
+
+
+@pytest.mark.parametrize(
+    ("destination", "name", "problem"),
+    [
+        ("clevertap", "é" * 257, "the name is 514 bytes, CleverTap takes 512"),
+        ("clevertap", " ", "the name is empty"),
+        ("moengage", "", "the name is empty"),
+        ("lytics", "", "the name is empty"),
+    ],
+)
+def test_a_name_that_would_be_cut_or_dropped_stops_the_build(
+    compiled_models: CompiledModels, destination: str, name: str, problem: str
+) -> None:
+    with pytest.raises(duckdb.InvalidInputException) as caught:
+        _segments(compiled_models, (destination, "c1", name))
+    assert f"cohort c1 to {destination}: {problem}" in str(caught.value)
+    _segments(compiled_models, ("clevertap", "c1", "é" * 256), ("moengage", "c2", "x" * 600))
 
 
 def test_no_request_is_over_the_bytes_that_moengage_takes(

@@ -20,6 +20,7 @@ PLAN_COLUMNS = (
     "added",
     "removed",
     "reasserted",
+    "also",
     "unchanged",
     "in doubt",
     "unaddressable",
@@ -39,6 +40,7 @@ def plan_table(syncs: tuple[PlanSync, ...]) -> str:
             sync.added,
             sync.removed,
             sync.reasserted,
+            _also(sync),
             sync.unchanged,
             sync.in_doubt,
             sync.unaddressable,
@@ -49,6 +51,17 @@ def plan_table(syncs: tuple[PlanSync, ...]) -> str:
         for sync in syncs
     ]
     return table(PLAN_COLUMNS, rows)
+
+
+def _also(sync: PlanSync) -> str:
+    """What only some destinations have: further rows of Lytics, what MoEngage will find."""
+    further = {
+        "refreshed": sync.refreshed,
+        "renamed": sync.renamed,
+        "stitched": sync.stitched,
+        **(sync.forecast or {}),
+    }
+    return ", ".join(f"{number} {name}" for name, number in further.items() if number)
 
 
 def register(group: click.Group) -> None:

@@ -1,7 +1,6 @@
 """Rows of a Lytics stream as the CSV that its upload takes: for a hand, not for a request."""
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,6 +8,9 @@ from duckdb import DuckDBPyConnection
 
 from relay.durable import writing
 from relay.plan.requests import ROWS_A_BATCH, CutRows
+
+_QUOTE = '"'
+_NEEDS_QUOTES = re.compile('[,"\r\n]')
 
 # What every row of `amplitude_cohorts` has comes first; then the cohort file's columns by name.
 _FIRST = (
@@ -59,9 +61,14 @@ def write_stream_csv(connection: DuckDBPyConnection, rows: CutRows, phase: int, 
 
 
 def _lines(rows: Iterable[Sequence[str | None]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return "".join(f"{','.join(map(_cell, row))}\n" for row in rows).encode()
+
+
+def _cell(value: str | None) -> str:
+    """A cell; in quotes where it has a comma, a quote or a line break, a lone `\\r` too."""
+    if value is None:
+        return ""
+    return f'"{value.replace(_QUOTE, _QUOTE * 2)}"' if _NEEDS_QUOTES.search(value) else value
 
 
 def _pointer(name: str) -> str:
