@@ -125,6 +125,36 @@ def test_clevertap_holds_what_the_tables_say(played: Played) -> None:
     assert played.emulators.clevertap.state()["doubled"] == []
 
 
+def test_one_cohort_is_at_all_three(played: Played) -> None:
+    """What is confirmed of the cart cohort is what each vendor holds of it."""
+    vendors = played.emulators
+    with played.copy() as copy:
+        confirmed = {
+            sync: {
+                value
+                for (value,) in copy.execute(
+                    "select match_key from reports.confirmed_memberships"
+                    " where sync_name = ? and valid_to is null",
+                    [sync],
+                ).fetchall()
+            }
+            for sync in ("cart-to-clevertap", "cart-to-moengage", "cart-to-lytics")
+        }
+    assert min(len(keys) for keys in confirmed.values()) > 10
+    clevertap = {value.lower() for _, value in vendors.clevertap.members(CART)}
+    assert clevertap == confirmed["cart-to-clevertap"]
+    moengage = vendors.moengage.members("[Amplitude][Cart Drop off]")
+    assert moengage == confirmed["cart-to-moengage"]
+    # A profile of Lytics has several ids, and was told of by one of them.
+    profiles = [
+        {value for _, value in profile["unique_ids"]}
+        for profile in vendors.lytics.state()["profiles"]
+        if profile["fields"].get("amplitude_cohort_ids", {}).get(CART) is True
+    ]
+    assert all(ids & confirmed["cart-to-lytics"] for ids in profiles)
+    assert confirmed["cart-to-lytics"] <= set().union(*profiles)
+
+
 def test_bodies_have_the_five_properties(played: Played) -> None:
     plan = played.done.first.plan.plan
     assert plan is not None
