@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from compiled import CompiledModels
 from relay.errors import PlanError
-from relay.plan.seal import SealedSync, seal_sync
+from relay.file_names import file_name_of
+from relay.plan.seal import seal_sync
 
 SEEDS = Path(__file__).parents[2] / "seeds"
 TRICKY = [
@@ -38,7 +39,6 @@ TEXT = st.one_of(
 )
 TEXTS = st.lists(TEXT, min_size=1, max_size=8, unique=True)
 FEW = settings(max_examples=25, deadline=None)
-Sealed = tuple[SealedSync, Path]
 
 
 @pytest.fixture(scope="module")
@@ -279,3 +279,54 @@ def test_one_record_over_the_bytes_is_refused_by_its_key(
     )
     with pytest.raises(PlanError, match=r"the record of key 'uuu.* alone is 130"):
         seal("payloads__moengage_cohort_changes", destination="moengage")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("cart-drop-off", "cart-drop-off"),
+        ("Cart 🛒 drop\toff", "Cart-🛒-drop-off"),
+        ("a/b\\c", "a-b-c"),
+        ("nul\0, bell\x07, next\x85", "nul-,-bell?,-next-"),
+        ("Zoë 日本語", "Zoë-日本語"),
+    ],
+)
+def test_a_name_becomes_the_name_of_a_file_by_the_pages_rule(text: str, name: str) -> None:
+    assert file_name_of(text) == name
+
+
+def test_a_syncs_files_have_its_name_and_two_syncs_do_not_share_them(
+    warehouse: DuckDBPyConnection, compiled_models: CompiledModels, tmp_path: Path
+) -> None:
+    """A sync of `all` cohorts has the cohort's id in its name, whatever that is."""
+    changes(
+        warehouse,
+        destination="moengage",
+        delivery=None,
+        key_type=["user_id"],
+        key_value=["ann"],
+        cohort_name=["Cart"],
+    )
+    model = "payloads__moengage_cohort_changes"
+    compiled_models.run(warehouse, [model], given=compiled_models.names - {model})
+
+    def files_of(sync: str) -> set[str]:
+        payload = (
+            f"(select * replace ('{sync}' as sync_name) from payloads.moengage_cohort_changes)"
+        )
+        sealed = seal_sync(
+            warehouse,
+            tmp_path,
+            name=sync,
+            kind="cohort_sync",
+            destination="moengage",
+            delivery=None,
+            payload=payload,
+        )
+        assert {file.sync for file in sealed.files} == {sync}
+        return {file.path for file in sealed.files}
+
+    kinds = ("requests.ndjson", "rows.parquet", "csv", "added.csv", "removed.csv")
+    assert files_of("all-🛒/1") == {f"all-🛒-1.{kind}" for kind in kinds}
+    with pytest.raises(PlanError, match="all-🛒 1: another sync has files of the same names"):
+        files_of("all-🛒 1")

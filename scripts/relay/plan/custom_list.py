@@ -16,15 +16,8 @@ from relay.plan.requests import CutRows, Limits, bounded_memory
 # Who is in a list once the sealed rows have gone: known before, less the removed, and the added.
 # Somebody in doubt counts where they are to be in it.
 _LISTED = """
-    select
-        if(key_type = 'identity', 'i', 'g') as "Type",
-        key_value as "Identity"
-    from (
-        select key_type, key_value
-        from sealed_rows
-        where phase = 2 and cohort_name = $name
-        union all
-        select known.key_type, known.key_value
+    with known as (
+        select known.key_type, known.match_key, known.key_value, known.is_in_doubt
         from ledger.confirmed_keys as known
         anti join sealed_rows as moved
             on
@@ -34,17 +27,24 @@ _LISTED = """
         where
             known.sync_name = $sync
             and known.cohort_name = $name
-            and (
-                (known.is_confirmed and not known.is_in_doubt)
-                or exists (
-                    select 1 from cohorts.desired_keys as desired
-                    where
-                        desired.sync_name = $sync
-                        and desired.key_type = known.key_type
-                        and desired.match_key = known.match_key
-                )
-            )
+            and (known.is_confirmed or known.is_in_doubt)
+    ),
+    listed as (
+        select key_type, key_value from sealed_rows where phase = 2 and cohort_name = $name
+        union all
+        select key_type, key_value from known where not is_in_doubt
+        union all
+        select known.key_type, known.key_value
+        from known
+        semi join cohorts.desired_keys as desired
+            on
+                desired.sync_name = $sync
+                and desired.key_type = known.key_type
+                and desired.match_key = known.match_key
+        where known.is_in_doubt
     )
+    select if(key_type = 'identity', 'i', 'g') as "Type", key_value as "Identity"
+    from listed
     order by all
 """
 
