@@ -155,6 +155,34 @@ def test_one_cohort_is_at_all_three(played: Played) -> None:
     assert confirmed["cart-to-lytics"] <= set().union(*profiles)
 
 
+def test_engagement_comes_back_from_amplitude_under_the_right_people(played: Played) -> None:
+    """Both sources were sent, came back with Amplitude's export, and taught identity nothing."""
+    sent = [event["event_properties"]["$source"] for event in played.emulators.amplitude.ingested()]
+    assert min(sent.count("MOENGAGE"), sent.count("CLEVERTAP")) > 100
+    with played.copy() as copy:
+        ((back, same_person, two_people),) = copy.execute(
+            """
+            with ids as (select id_type, id_value, person_id from identity.person_ids)
+            select
+                count(*),
+                count(*) filter (where users.person_id = numbers.person_id),
+                count(*) filter (where users.person_id != numbers.person_id)
+            from staging.stg_amplitude__events as events
+            left join ids as users
+                on users.id_type = 'user_id' and events.user_id = users.id_value
+            left join ids as numbers
+                on
+                    numbers.id_type = 'amplitude_id'
+                    and cast(events.amplitude_id as varchar) = numbers.id_value
+            where events.is_relayed
+            """
+        ).fetchall()
+        learnt = copy.execute("select count(*) from identity.links where first_row like 'relay:%'")
+        assert learnt.fetchall() == [(0,)]
+    assert same_person > 0.8 * back > 100
+    assert two_people == 0
+
+
 def test_bodies_have_the_five_properties(played: Played) -> None:
     plan = played.done.first.plan.plan
     assert plan is not None
