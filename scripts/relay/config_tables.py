@@ -56,6 +56,8 @@ _SETTINGS = {
     "clevertap_max_identity_bytes": "bigint",
     "clevertap_on_unknown": "varchar",
     "clevertap_reassert": "boolean",
+    "clevertap_list_email": "varchar",
+    "clevertap_list_creator": "varchar",
     "moengage_anonymous_keys": "varchar",
     "moengage_cohort_name_format": "varchar",
     "moengage_on_unknown": "varchar",

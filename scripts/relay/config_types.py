@@ -16,7 +16,7 @@ EVERY_HOURS = re.compile(r"every_([0-9]{1,2})_hours")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 # `<sync>.added.csv` is a file of the sync itself: another sync may not be called so.
-_TAKEN_ENDINGS = (".added", ".removed", ".members", ".requests", ".rows")
+_TAKEN_ENDING = re.compile(r"\.(added|removed|anonymous|members(-[0-9]+)?|requests|rows)$")
 
 
 def _problem(text: str) -> PydanticCustomError:
@@ -30,8 +30,9 @@ def _check_name(value: str) -> str:
             "expected a name that can be a file name: small letters, digits, `.`, `_` and `-`, "
             "a letter or digit first, at most 100 characters"
         )
-    if value.endswith(_TAKEN_ENDINGS):
-        raise _problem(f"a name may not end in {', '.join(_TAKEN_ENDINGS)}: a plan's files end so")
+    ending = _TAKEN_ENDING.search(value)
+    if ending:
+        raise _problem(f"a name may not end in {ending[0]}: a plan's files end so")
     return value
 
 
@@ -83,6 +84,12 @@ def _check_own_file(value: Any, info: ValidationInfo) -> Path:
     if not path.is_file():
         raise _problem(f"no such file: {path}")
     return path
+
+
+def _check_email(value: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+        raise _problem("expected an e-mail address")
+    return value
 
 
 def _check_word(value: str) -> str:
@@ -139,6 +146,7 @@ Word = Annotated[StrictStr, AfterValidator(_check_word)]
 ExportFrequency = Annotated[StrictStr, AfterValidator(_check_export_frequency)]
 Events = Annotated[Literal["engagement", "all"] | tuple[str, ...], BeforeValidator(_check_events)]
 CohortNameFormat = Annotated[StrictStr, AfterValidator(_check_cohort_name_format)]
+EmailAddress = Annotated[Text, AfterValidator(_check_email)]
 EventName = Annotated[Text, AfterValidator(_check_event_name)]
 Percent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Count = Annotated[StrictInt, Field(ge=0)]

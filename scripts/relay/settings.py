@@ -26,31 +26,14 @@ from pydantic_settings import (
 from relay.config import CohortSync, Config, EventExport, Sync
 from relay.config_file import read_config
 from relay.errors import ConfigurationError
-
-# Hosts by region. CleverTap's Europe is the host without a prefix.
-AMPLITUDE_HOSTS = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
-AMPLITUDE_INGEST_HOSTS = {"us": "https://api2.amplitude.com", "eu": "https://api.eu.amplitude.com"}
-CLEVERTAP_HOSTS = {
-    "eu1": "https://api.clevertap.com",
-    "in1": "https://in1.api.clevertap.com",
-    "sg1": "https://sg1.api.clevertap.com",
-    "us1": "https://us1.api.clevertap.com",
-    "aps3": "https://aps3.api.clevertap.com",
-    "mec1": "https://mec1.api.clevertap.com",
-    "sk1": "https://sk1.api.clevertap.com",
-}
-MOENGAGE_HOSTS = {
-    number: f"https://api-{number}.moengage.com"
-    for number in ("01", "02", "03", "04", "05", "06", "101")
-}
-LYTICS_HOST = "https://api.lytics.io"
-LYTICS_BULK_HOST = "https://bulk.lytics.io"
+from relay.regions import host_of, hosts_of
 
 _PROJECT_NAME = re.compile(r"^name:\s*['\"]?cohort_relay['\"]?\s*$", re.MULTILINE)
 
 
-def _one_of(legal: Mapping[str, str]) -> Any:
+def _region_of(vendor: str, api: str) -> Any:
     def check(value: str) -> str:
+        legal = hosts_of(vendor, api)
         if value not in legal:
             raise ValueError(f"expected one of {', '.join(legal)}")
         return value
@@ -117,17 +100,17 @@ class Environment(BaseSettings):
 
     amplitude_api_key: SecretStr | None = None
     amplitude_secret_key: SecretStr | None = None
-    amplitude_region: Annotated[str, _one_of(AMPLITUDE_HOSTS)] | None = None
+    amplitude_region: Annotated[str, _region_of("amplitude", "export")] | None = None
     amplitude_api_url: Host | None = None
     amplitude_ingest_url: Host | None = None
     clevertap_account_id: str | None = None
     clevertap_passcode: SecretStr | None = None
-    clevertap_region: Annotated[str, _one_of(CLEVERTAP_HOSTS)] | None = None
+    clevertap_region: Annotated[str, _region_of("clevertap", "api")] | None = None
     clevertap_timezone: Annotated[str, AfterValidator(_zone)] | None = None
     clevertap_api_url: Host | None = None
     moengage_workspace_id: str | None = None
     moengage_api_key: SecretStr | None = None
-    moengage_data_center: Annotated[str, _one_of(MOENGAGE_HOSTS)] | None = None
+    moengage_data_center: Annotated[str, _region_of("moengage", "api")] | None = None
     moengage_api_url: Host | None = None
     moengage_streams_user: str | None = None
     moengage_streams_password: SecretStr | None = None
@@ -151,7 +134,7 @@ class Environment(BaseSettings):
 
     def amplitude_host(self) -> str:
         """Host of the Export and Cohorts APIs; that of the US without a region."""
-        return self.amplitude_api_url or AMPLITUDE_HOSTS[self.amplitude_region or "us"]
+        return self.amplitude_api_url or host_of("amplitude", "export", self.amplitude_region)
 
     def amplitude_ingest_host(self, residency: Literal["eu", "standard"] | None = None) -> str:
         """Host that takes events: by an export's residency, else the region, else Europe's.
@@ -159,12 +142,12 @@ class Environment(BaseSettings):
         Source:
             CleverTap, Amplitude Export: Data Residency, Europe (default) or Standard.
         """
-        region = {"eu": "eu", "standard": "us", None: self.amplitude_region or "eu"}[residency]
-        return self.amplitude_ingest_url or AMPLITUDE_INGEST_HOSTS[region]
+        region = {"eu": "eu", "standard": "us", None: self.amplitude_region}[residency]
+        return self.amplitude_ingest_url or host_of("amplitude", "ingest", region)
 
     def clevertap_host(self) -> str:
         """Host of CleverTap's API; Europe's without a region, as CleverTap has it."""
-        return self.clevertap_api_url or CLEVERTAP_HOSTS[self.clevertap_region or "eu1"]
+        return self.clevertap_api_url or host_of("clevertap", "api", self.clevertap_region)
 
     def clevertap_zone(self) -> ZoneInfo:
         """The zone of the CleverTap project, in which its event times are written.
@@ -183,15 +166,15 @@ class Environment(BaseSettings):
         """
         if self.moengage_api_url is None:
             self.require("moengage_data_center")
-        return self.moengage_api_url or MOENGAGE_HOSTS[str(self.moengage_data_center)]
+        return self.moengage_api_url or host_of("moengage", "api", self.moengage_data_center)
 
     def lytics_host(self) -> str:
         """Host that takes JSON."""
-        return self.lytics_api_url or LYTICS_HOST
+        return self.lytics_api_url or host_of("lytics", "api", None)
 
     def lytics_bulk_host(self) -> str:
         """Host that takes CSV files."""
-        return self.lytics_bulk_url or LYTICS_BULK_HOST
+        return self.lytics_bulk_url or host_of("lytics", "bulk", None)
 
     def require(self, *names: str) -> None:
         """Make sure that these fields are set.

@@ -1,4 +1,4 @@
-"""MoEngage: names of segments that cannot be told apart, and requests within its bytes."""
+"""Names of segments that a destination takes and tells apart; MoEngage's requests in bytes."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,16 @@ import duckdb
 import pytest
 
 from compiled import CompiledModels
+from destination_world import DestinationWorld
+from relay.cli.plan import plan_table
+from relay.emulate import Emulators, MoengageSwitches
 from relay.plan.requests import Limits, cut_requests, write_bodies
 
 LIMITS = Path(__file__).parents[2] / "seeds" / "vendors" / "request_limits.csv"
 
 
 def _segments(models: CompiledModels, *cohorts: tuple[str, str, str]) -> None:
-    """Name the segments of (destination, id, name) and run the test that stops a build."""
+    """Name the segments of (destination, id, name) and run the tests that stop a build."""
     connection = duckdb.connect()
     for schema in ("staging", "cohorts", "fields"):
         connection.execute(f"create schema {schema}")
@@ -33,7 +36,8 @@ def _segments(models: CompiledModels, *cohorts: tuple[str, str, str]) -> None:
     models.run(
         connection, ["fields__segment_names"], given=models.names - {"fields__segment_names"}
     )
-    connection.execute(models.test("cohorts_have_segment_names_of_their_own")).fetchall()
+    for name in ("cohorts_have_segment_names_of_their_own", "segment_names_are_taken"):
+        connection.execute(models.test(name)).fetchall()
 
 
 @pytest.mark.parametrize(
@@ -69,6 +73,24 @@ def test_names_that_are_told_apart_stop_nothing(
 ) -> None:
     """Other destinations, two ways to deliver one cohort, names that only MoEngage would change."""
     _segments(compiled_models, *cohorts)
+
+
+@pytest.mark.parametrize(
+    ("destination", "name", "problem"),
+    [
+        ("clevertap", "é" * 257, "the name is 514 bytes, CleverTap takes 512"),
+        ("clevertap", " ", "the name is empty"),
+        ("moengage", "", "the name is empty"),
+        ("lytics", "", "the name is empty"),
+    ],
+)
+def test_a_name_that_would_be_cut_or_dropped_stops_the_build(
+    compiled_models: CompiledModels, destination: str, name: str, problem: str
+) -> None:
+    with pytest.raises(duckdb.InvalidInputException) as caught:
+        _segments(compiled_models, (destination, "c1", name))
+    assert f"cohort c1 to {destination}: {problem}" in str(caught.value)
+    _segments(compiled_models, ("clevertap", "c1", "é" * 256), ("moengage", "c2", "x" * 600))
 
 
 def test_no_request_is_over_the_bytes_that_moengage_takes(
@@ -118,3 +140,52 @@ def test_no_request_is_over_the_bytes_that_moengage_takes(
     ).fetchall()
     assert sorted(members["add_members"]) == sorted(k for a, k in expected if a == "added")
     assert sorted(members["remove_members"]) == sorted(k for a, k in expected if a == "removed")
+
+
+SYNC = """\
+version: 1
+cohort_syncs:
+  - {name: cart-to-moengage, cohort_id: c1, destination: moengage}
+"""
+
+
+def test_the_segment_is_the_cohort_and_the_plan_says_who_will_be_found(
+    models_built_again: CompiledModels, tmp_path: Path
+) -> None:
+    """Planned, sealed and sent to the emulator: who is known there, and nobody twice."""
+    segment = "[Amplitude][Cart Drop off]"
+    with Emulators(moengage=MoengageSwitches(cohort_requests_a_minute=None)) as vendors:
+        vendors.moengage.add_users(["ann ✓", "9223372036854775807", "cy"])
+        world = DestinationWorld(models_built_again, tmp_path, SYNC, vendors.environ)
+        people = [("user_id", "ann ✓"), ("user_id", "9223372036854775807"), ("user_id", "nobody")]
+        world.members({"cart-to-moengage": people})
+        first = world.plan()
+        assert first.document["syncs"][0]["forecast"] == {
+            "matched": 0,
+            "unmatched": 0,
+            "unknown": 3,
+        }
+        assert "3 unknown" in plan_table(first.syncs)
+        assert world.apply(first).syncs[0].delivered == 3
+        assert vendors.moengage.members(segment) == {"ann ✓", "9223372036854775807"}
+        assert world.plan().plan is None
+        # With a directory nobody is sent who would be dropped without a word.
+        world.connection.execute(
+            "insert into raw.known_users by name select 'moengage' as destination,"
+            " unnest(['ann ✓', '9223372036854775807', 'cy']) as user_key,"
+            " 'users.csv' as source_file, 1 as load_id, timestamp '2026-03-01' as loaded_at"
+        )
+        world.members({"cart-to-moengage": [*people[:1], ("user_id", "cy")]})
+        world.connection.execute("update identity.keys set matched_on = 'user_id'")
+        world.connection.execute(
+            "insert into identity.keys by name select 'cart-to-moengage' as sync_name,"
+            " 'moengage' as destination, 'c1' as cohort_id, 'p x' as person_id,"
+            " 'unmatched' as status"
+        )
+        second = world.plan()
+        assert second.plan is not None
+        (sync,) = second.plan.syncs
+        assert sync.forecast == {"matched": 2, "unmatched": 1, "unknown": 0}
+        assert (sync.added, sync.removed, sync.unaddressable) == (1, 2, 1)
+        world.apply(second)
+        assert vendors.moengage.members(segment) == {"ann ✓", "cy"}

@@ -1,5 +1,6 @@
 """Settings: what a file and an environment mean, and that every mistake is told with its place."""
 
+import csv
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from relay.config import CohortSync
 from relay.errors import ConfigurationError
+from relay.regions import SEED
 from relay.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +164,42 @@ def test_the_process_wins_over_the_env_file_and_empty_is_unset(tmp_path: Path) -
     assert env.lytics_api_token is None
     with pytest.raises(ConfigurationError, match="MOENGAGE_DATA_CENTER is not set"):
         env.moengage_host()
+
+
+def test_a_custom_list_needs_an_address_and_says_where(tmp_path: Path) -> None:
+    sync = "  - {name: a, cohort_id: c, destination: clevertap, delivery: custom_list}\n"
+    for clevertap, problem in (
+        ("", "delivery: custom_list of a needs list_email"),
+        ("clevertap: {list_email: somebody}\n", "expected an e-mail address"),
+    ):
+        with pytest.raises(ConfigurationError, match=problem):
+            load(tmp_path, f"version: 1\n{clevertap}cohort_syncs:\n{sync}")
+    given = f"version: 1\nclevertap: {{list_email: a@b.example}}\ncohort_syncs:\n{sync}"
+    assert load(tmp_path, given).config.clevertap.list_email == "a@b.example"
+
+
+def test_clevertaps_regions_are_those_of_its_page(tmp_path: Path) -> None:
+    """The page's table, row by row: name, interface, dashboard; Europe is the default."""
+    page = {
+        "eu1": ("Europe", "api.clevertap.com"),
+        "in1": ("India", "in1.api.clevertap.com"),
+        "aps3": ("Indonesia", "aps3.api.clevertap.com"),
+        "mec1": ("Middle East (UAE)", "mec1.api.clevertap.com"),
+        "sg1": ("Singapore", "sg1.api.clevertap.com"),
+        "sk1": ("South Korea", "sk1.api.clevertap.com"),
+        "us1": ("United States", "us1.api.clevertap.com"),
+    }
+    with SEED.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["vendor"] == "clevertap"]
+    assert {row["region"] for row in rows} == set(page)
+    for row in rows:
+        name, host = page[row["region"]]
+        assert (row["region_name"], row["host"]) == (name, f"https://{host}")
+        assert row["dashboard_url"] == (
+            f"https://{row['region']}.dashboard.clevertap.com/login.html"
+        )
+        assert load(tmp_path, CLEVERTAP_REGION=row["region"]).env.clevertap_host() == row["host"]
+    assert [row["region"] for row in rows if row["is_default"] == "true"] == ["eu1"]
 
 
 def test_hosts_follow_their_regions(tmp_path: Path) -> None:

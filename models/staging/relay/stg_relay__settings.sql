@@ -22,6 +22,8 @@ select
     clevertap_max_identity_bytes,
     clevertap_on_unknown,
     clevertap_reassert,
+    clevertap_list_email,
+    clevertap_list_creator,
     moengage_anonymous_keys,
     moengage_cohort_name_format,
     moengage_on_unknown,

@@ -137,20 +137,22 @@ class CustomList(Way):
 
     def send(self, call: Call) -> Exchange:
         """Make the three calls, as far as they go; the exchange is that of the last one made."""
+        document = json.loads(call.body)
         if call.list_file is None:
             raise PlanError("a custom list without its members file; run `relay plan`")
+        list_file = call.list_file.with_name(str(document["filename"]))
         asked = self._connection.send("POST", ADDRESS_PATH, step="address")
         if judge_custom_list(asked, call.rows).outcome != "delivered":
             return asked
         address = str((asked.document() or {})["presignedS3URL"])
         reach("apply.list.address")
         put = put_file(
-            address, call.list_file, content_type="text/csv", allow_loopback=self._allow_loopback
+            address, list_file, content_type="text/csv", allow_loopback=self._allow_loopback
         )
         if judge_custom_list(put, call.rows).outcome != "delivered":
             return put
         reach("apply.list.uploaded")
-        body = json.dumps({**json.loads(call.body), "url": address}, ensure_ascii=False)
+        body = json.dumps({**document, "url": address}, ensure_ascii=False)
         completed = self._connection.send(
             call.method,
             call.path,

@@ -20,6 +20,7 @@ PLAN_COLUMNS = (
     "added",
     "removed",
     "reasserted",
+    "also",
     "unchanged",
     "in doubt",
     "unaddressable",
@@ -39,6 +40,7 @@ def plan_table(syncs: tuple[PlanSync, ...]) -> str:
             sync.added,
             sync.removed,
             sync.reasserted,
+            _also(sync),
             sync.unchanged,
             sync.in_doubt,
             sync.unaddressable,
@@ -55,6 +57,17 @@ def plan_text(outcome: PlanOutcome) -> str:
     """The table of the syncs, and under it what to know of Amplitude's cohort downloads."""
     advice = outcome.budget.advice if outcome.budget else None
     return plan_table(outcome.syncs) + (f"budget: {advice}\n" if advice else "")
+
+
+def _also(sync: PlanSync) -> str:
+    """What only some destinations have: further rows of Lytics, what MoEngage will find."""
+    further = {
+        "refreshed": sync.refreshed,
+        "renamed": sync.renamed,
+        "stitched": sync.stitched,
+        **(sync.forecast or {}),
+    }
+    return ", ".join(f"{number} {name}" for name, number in further.items() if number)
 
 
 def register(group: click.Group) -> None:

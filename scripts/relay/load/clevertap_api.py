@@ -6,7 +6,6 @@ Engagement events it does not serve at all: those come by export file.
 """
 
 import json
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import httpx
 from duckdb import DuckDBPyConnection
 
 from relay.errors import ConfigurationError, VendorError
+from relay.file_names import file_name_of
 from relay.http import (
     RetryPolicy,
     StatusError,
@@ -134,9 +134,8 @@ def _windows(events: Sequence[str], first: date, last: date) -> Iterator[tuple[s
 
 
 def _slug(event: str) -> str:
-    """The event's name as a folder: white space and slashes as hyphens, controls as `?`."""
-    name = re.sub(r"[\s/\\\0]+", "-", event.strip())
-    return "".join("?" if character < " " else character for character in name).lstrip(".") or "-"
+    """The event's name as a folder that is neither hidden nor the one above."""
+    return file_name_of(event.strip()).lstrip(".") or "-"
 
 
 def _client(environment: Environment, transport: httpx.BaseTransport | None) -> httpx.Client:

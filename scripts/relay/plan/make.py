@@ -210,6 +210,7 @@ def _seal_what_is_due(
                 reasserted=sealed.counts.get("reasserted", 0),
                 refreshed=sealed.counts.get("refreshed", 0),
                 renamed=sealed.counts.get("renamed", 0),
+                stitched=sealed.counts.get("stitched", 0),
                 changes_hash=sealed.changes_hash,
             )
             if not sealed.counts:
@@ -263,12 +264,23 @@ def _candidates(
             coalesce(totals.suppressed_count, 0) as suppressed,
             coalesce(totals.parked_count, 0) as parked,
             coalesce(totals.members_count, 0) as members,
+            if(
+                forecasts.sync_name is null,
+                null,
+                {
+                    'matched': forecasts.matched_count,
+                    'unmatched': forecasts.unmatched_count,
+                    'unknown': forecasts.unknown_count
+                }
+            ) as forecast,
             syncs.config_name,
             ledger_syncs.last_run_at,
             unfinished.sync_name is not null as is_unfinished
         from staging.stg_relay__syncs as syncs
         left join cohorts.sync_totals as totals
             on syncs.sync_name = totals.sync_name
+        left join fields.moengage_match_forecast as forecasts
+            on syncs.sync_name = forecasts.sync_name
         left join ledger.syncs as ledger_syncs
             on syncs.sync_name = ledger_syncs.sync_name
         left join (

@@ -19,6 +19,10 @@ class PlanSync:
 
     `ledger_seq` is the position of the ledger the changes were computed from; `changes_hash` covers
     the changes without their times, so that a held sync can be seen not to have moved.
+
+    The rows of a plan are `added`, `removed` and `reasserted`, and for Lytics also `refreshed`,
+    `renamed` and `stitched` (two ids that are one person's, an event import's own). `forecast` says
+    how many people MoEngage will find (`matched`, `unmatched`), or that nobody knows (`unknown`).
     """
 
     name: str
@@ -36,6 +40,7 @@ class PlanSync:
     reasserted: int = 0
     refreshed: int = 0
     renamed: int = 0
+    stitched: int = 0
     unchanged: int = 0
     in_doubt: int = 0
     unaddressable: int = 0
@@ -44,6 +49,7 @@ class PlanSync:
     members: int = 0
     changes_hash: str | None = None
     on_unknown: str = "hold"
+    forecast: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

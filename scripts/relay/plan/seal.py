@@ -17,11 +17,21 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from relay.durable import sha256_of, sync_file, sync_folder, writing
+from relay.errors import PlanError
 from relay.faultpoints import reach
+from relay.file_names import file_name_of
+from relay.plan.custom_list import (
+    cut_lists,
+    list_file,
+    list_names,
+    write_list,
+    write_list_calls,
+)
 from relay.plan.manifest import Plan, PlanFile, PlanSync, canonical_json, manifest_of, read_plan
 from relay.plan.payloads import delivery_of, limits_of
 from relay.plan.requests import (
     ROWS_A_BATCH,
+    Limits,
     bounded_memory,
     cut_requests,
     write_bodies,
@@ -38,10 +48,6 @@ _HAND_UPLOADS = {
         # A cohort-sync request has user ids only; these are for a file segment of their own.
         "anonymous_csv": "select key_value as moe_anonymous_id from fields.moengage_file_segments"
         " where sync_name = $sync and column_name = 'moe_anonymous_id'",
-    },
-    "clevertap": {
-        "members_csv": "select if(key_type = 'identity', 'i', 'g') as \"Type\","
-        ' key_value as "Identity" from cohorts.desired_keys where sync_name = $sync',
     },
 }
 
@@ -104,28 +110,38 @@ def seal_sync(
         PlanError: A record is over the destination's limit of a request.
     """
     limits, send = limits_of(connection, destination, delivery_of(kind, destination, delivery))
-    cut = cut_requests(connection, payload, limits, sends=sends)
+    is_list = delivery == "custom_list"
+    if is_list and sends:
+        cut = cut_lists(connection, payload)
+    else:
+        cut = cut_requests(connection, payload, limits, sends=sends)
     files = []
-    total = write_rows(connection, cut, folder / f"{name}.rows.parquet")
+    stem = file_name_of(name)
+    rows_path = folder / f"{stem}.rows.parquet"
+    if rows_path.exists():
+        raise PlanError(f"{name}: another sync has files of the same names; give it another name")
+    total = write_rows(connection, cut, rows_path)
     if sends:
-        path = folder / f"{name}.requests.ndjson"
-        requests = write_bodies(connection, cut, path)
+        path = folder / f"{stem}.requests.ndjson"
+        write = write_list_calls if is_list else write_bodies
+        requests = write(connection, cut, path)
         files.append(_file_of(path, name, "requests", total, requests, send))
-    path = folder / f"{name}.rows.parquet"
-    files.append(_file_of(path, name, "rows", total, 0, None))
-    _show_sealed_rows(connection, payload, path)
+    files.append(_file_of(rows_path, name, "rows", total, 0, None))
+    _show_sealed_rows(connection, payload, rows_path)
     with bounded_memory(connection):
-        files.append(_write_csv(connection, folder / f"{name}.csv", name, "csv", _CHANGES))
+        files.append(_write_csv(connection, folder / f"{stem}.csv", name, "csv", _CHANGES))
         for role, query in _HAND_UPLOADS.get(destination, {}).items() if sends else ():
-            path = folder / f"{name}.{role.removesuffix('_csv')}.csv"
+            path = folder / f"{stem}.{role.removesuffix('_csv')}.csv"
             file = _write_csv(connection, path, name, role, f"{query} order by all")
             if role == "anonymous_csv" and not file.rows:
                 path.unlink()
                 continue
             files.append(file)
+    if sends and (kind, destination) == ("cohort_sync", "clevertap"):
+        files += _write_lists(connection, folder, name, limits, every=is_list)
     if sends and (kind, destination) == ("cohort_sync", "lytics"):
         for role, phase in (("added_csv", 2), ("removed_csv", 1)):
-            path = folder / f"{name}.{role.removesuffix('_csv')}.csv"
+            path = folder / f"{stem}.{role.removesuffix('_csv')}.csv"
             rows = write_stream_csv(connection, cut, phase, path)
             files.append(_file_of(path, name, role, rows, 0, None))
     counts: dict[str, int] = dict(
@@ -134,6 +150,24 @@ def seal_sync(
         ).fetchall()
     )
     return SealedSync(counts, changes_hash_of(connection, payload), files)
+
+
+def _write_lists(
+    connection: DuckDBPyConnection, folder: Path, sync: str, limits: Limits, *, every: bool
+) -> list[PlanFile]:
+    """The list that the segment will be, for CleverTap's custom list or for a hand.
+
+    With `every`, also the lists that end: the same sync's under a former name.
+    """
+    names = list_names(connection)
+    files = []
+    for place, name in enumerate(names if every else names[:1], start=1):
+        path = folder / list_file(sync, place)
+        rows = write_list(
+            connection, path, sync=sync, name=name, limits=limits if every else Limits(None, None)
+        )
+        files.append(_file_of(path, sync, "members_csv", rows, 0, None))
+    return files
 
 
 def _show_sealed_rows(connection: DuckDBPyConnection, payload: str, path: Path) -> None:

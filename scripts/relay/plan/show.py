@@ -59,9 +59,15 @@ def _show_sync(plan: Plan, sync: PlanSync, limit: int) -> tuple[dict[str, Any], 
             bodies = [line.rstrip("\n") for line in islice(file, limit)]
     requests = bodies_file.requests if bodies_file else 0
     document = {**vars(sync), "requests": requests, "rows": rows, "bodies": bodies}
+    further = {
+        "refreshed": sync.refreshed,
+        "renamed": sync.renamed,
+        "stitched": sync.stitched,
+    }
+    also = "".join(f" {number} {name}," for name, number in further.items() if number)
     counts = (
         f"{sync.name} -> {sync.destination}: {sync.added} added, {sync.removed} removed,"
-        f" {sync.reasserted} re-asserted, {sync.unchanged} unchanged, in {requests} requests;"
+        f" {sync.reasserted} re-asserted,{also} {sync.unchanged} unchanged, in {requests} requests;"
         f" {sync.state}{'' if sync.reason is None else ': ' + sync.reason}"
     )
     shown = table(_ROW_COLUMNS, [tuple(row.values()) for row in rows]) if rows else ""

@@ -117,7 +117,8 @@ def body_of(sync: Sync, request: int) -> str:
     phase, rows = sync.requests[request - 1]
     records = [record_of(sync, request, position) for position in range(rows)]
     if sync.delivery == "custom_list":
-        document: Any = {"name": "Cart", "email": "a@b.test", "filename": "cart.csv"}
+        file = f"{sync.name}.members.csv"
+        document: Any = {"name": "Cart", "email": "a@b.test", "filename": file}
         return json.dumps(document | {"creator": "relay", "replace": True})
     if sync.destination == "clevertap":
         document = {"d": records}

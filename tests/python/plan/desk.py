@@ -194,7 +194,9 @@ class Desk:
         self.known |= {who for one in self.cohorts.values() for who in one.members}
         people = sorted(self.known)
         suppressed = {
-            who for one in self.cohorts.values() for who, k in one.members.items()
+            who
+            for one in self.cohorts.values()
+            for who, k in one.members.items()
             if k == "suppressed"
         }
         _table(

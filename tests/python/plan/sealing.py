@@ -37,7 +37,7 @@ def record_of(destination: str, key: str, phase: int) -> dict[str, object]:
         return {"identity": key, "ts": 1772452800 + phase, "evtName": "Partner Sync"}
     if destination == "moengage":
         return {"uid": key}
-    return {"user_id": key, "cohort_id": "c1", f"field {len(key) % 3}": "Zoë, \"🛒\"\n"}
+    return {"user_id": key, "cohort_id": "c1", f"field {len(key) % 3}": 'Zoë, "🛒"\n'}
 
 
 def payload_of(connection: DuckDBPyConnection, seed: int) -> None:

@@ -65,8 +65,10 @@ def test_a_held_sync_keeps_its_place_and_the_others_go(open_desk: Open) -> None:
     again = desk.plan()
     assert again.plan is None
     assert again.held_in == {"ct": sealed(first).plan_id}
-    assert desk.read("select distinct outcome from ledger.row_outcomes where sync_name = 'ct'"
-                     " and plan_id = ?", sealed(first).plan_id) == [("held",)]
+    assert desk.read(
+        "select distinct outcome from ledger.row_outcomes where sync_name = 'ct' and plan_id = ?",
+        sealed(first).plan_id,
+    ) == [("held",)]
     # What went before does not make it stale.
     assert outcomes(desk.apply(sealed(first), "ct"), "ct") == "delivered 42"
     assert desk.confirmed("ct") == crowd(range(20), range(60, 62))

@@ -125,6 +125,64 @@ def test_clevertap_holds_what_the_tables_say(played: Played) -> None:
     assert played.emulators.clevertap.state()["doubled"] == []
 
 
+def test_one_cohort_is_at_all_three(played: Played) -> None:
+    """What is confirmed of the cart cohort is what each vendor holds of it."""
+    vendors = played.emulators
+    with played.copy() as copy:
+        confirmed = {
+            sync: {
+                value
+                for (value,) in copy.execute(
+                    "select match_key from reports.confirmed_memberships"
+                    " where sync_name = ? and valid_to is null",
+                    [sync],
+                ).fetchall()
+            }
+            for sync in ("cart-to-clevertap", "cart-to-moengage", "cart-to-lytics")
+        }
+    assert min(len(keys) for keys in confirmed.values()) > 10
+    clevertap = {value.lower() for _, value in vendors.clevertap.members(CART)}
+    assert clevertap == confirmed["cart-to-clevertap"]
+    moengage = vendors.moengage.members("[Amplitude][Cart Drop off]")
+    assert moengage == confirmed["cart-to-moengage"]
+    # A profile of Lytics has several ids, and was told of by one of them.
+    profiles = [
+        {value for _, value in profile["unique_ids"]}
+        for profile in vendors.lytics.state()["profiles"]
+        if profile["fields"].get("amplitude_cohort_ids", {}).get(CART) is True
+    ]
+    assert all(ids & confirmed["cart-to-lytics"] for ids in profiles)
+    assert confirmed["cart-to-lytics"] <= set().union(*profiles)
+
+
+def test_engagement_comes_back_from_amplitude_under_the_right_people(played: Played) -> None:
+    """Both sources were sent, came back with Amplitude's export, and taught identity nothing."""
+    sent = [event["event_properties"]["$source"] for event in played.emulators.amplitude.ingested()]
+    assert min(sent.count("MOENGAGE"), sent.count("CLEVERTAP")) > 100
+    with played.copy() as copy:
+        ((back, same_person, two_people),) = copy.execute(
+            """
+            with ids as (select id_type, id_value, person_id from identity.person_ids)
+            select
+                count(*),
+                count(*) filter (where users.person_id = numbers.person_id),
+                count(*) filter (where users.person_id != numbers.person_id)
+            from staging.stg_amplitude__events as events
+            left join ids as users
+                on users.id_type = 'user_id' and events.user_id = users.id_value
+            left join ids as numbers
+                on
+                    numbers.id_type = 'amplitude_id'
+                    and cast(events.amplitude_id as varchar) = numbers.id_value
+            where events.is_relayed
+            """
+        ).fetchall()
+        learnt = copy.execute("select count(*) from identity.links where first_row like 'relay:%'")
+        assert learnt.fetchall() == [(0,)]
+    assert same_person > 0.8 * back > 100
+    assert two_people == 0
+
+
 def test_bodies_have_the_five_properties(played: Played) -> None:
     plan = played.done.first.plan.plan
     assert plan is not None
