@@ -16,14 +16,18 @@ anonymous as (
 
 ),
 
+-- Users on the devices of anonymous ids, by combination of identifiers.
 known_users as (
 
-    select distinct
+    select
         device_key,
         user_key,
         namespace,
         device_id,
-        user_id
+        user_id,
+        first_row,
+        coalesce(first_seen_at, timestamp 'infinity') as first_seen_at,
+        coalesce(last_seen_at, timestamp 'infinity') as last_seen_at
     from {{ ref('identity__sightings') }}
     where
         user_key is not null
@@ -31,19 +35,7 @@ known_users as (
 
 ),
 
-{% if anew -%}
-    looked_at as (
-
-        select
-            event_time,
-            row_key,
-            namespace,
-            device_id,
-            user_id
-        from {{ ref('identity__event_rows') }}
-
-    ),
-{%- else -%}
+{% if not anew -%}
     found_before as (
 
         select links.*
@@ -56,20 +48,55 @@ known_users as (
 
     ),
 
-    -- Who followed before may only give way to somebody in a new row. For an id that is new here,
-    -- or was first seen at another time than was known, old rows since then are looked at too.
-    looked_for_anew as (
+{% endif -%}
+-- When a combination was first seen, its sighting says. Of one that was seen before the anonymous
+-- id and after it too, only the rows tell when that was next.
+devices_to_read as (
 
-        select min(anonymous.anonymous_at) as since_at
-        from anonymous
+    select distinct anonymous.device_id
+    from anonymous
+    inner join known_users
+        on
+            anonymous.device_key = known_users.device_key
+            and anonymous.anonymous_at > known_users.first_seen_at
+            and anonymous.anonymous_at <= known_users.last_seen_at
+    {% if not anew %}
+        -- Who followed before may only give way to somebody in a new row.
         anti join found_before
             on
                 anonymous.left_key = found_before.left_key
                 and anonymous.device_key = found_before.device_key
+    {% endif %}
 
-    ),
+),
 
-    looked_at as (
+looked_at as (
+
+    select
+        event_rows.event_time,
+        event_rows.row_key,
+        event_rows.namespace,
+        event_rows.device_id,
+        event_rows.user_id
+    from {{ ref('identity__event_rows') }} as event_rows
+    where event_rows.device_id in (select devices_to_read.device_id from devices_to_read)
+
+    union all
+
+    -- Rows without a time come last, also those of combinations that other rows date.
+    select
+        event_rows.event_time,
+        event_rows.row_key,
+        event_rows.namespace,
+        event_rows.device_id,
+        event_rows.user_id
+    from {{ ref('identity__event_rows') }} as event_rows
+    where
+        event_rows.event_time is null
+        and event_rows.device_id in (select known_users.device_id from known_users)
+
+    {% if not anew %}
+        union all
 
         select
             event_time,
@@ -78,51 +105,47 @@ known_users as (
             device_id,
             user_id
         from {{ ref('identity__new_events') }}
+    {% endif %}
 
-        union all
+),
 
-        select
-            event_time,
-            row_key,
-            namespace,
-            device_id,
-            user_id
-        from {{ ref('identity__event_rows') }}
-        where event_time >= (select looked_for_anew.since_at from looked_for_anew)
+seen as (
 
-        union all
+    select
+        device_key,
+        first_seen_at as known_at,
+        user_id,
+        first_row as row_key,
+        user_key
+    from known_users
 
-        select
-            event_time,
-            row_key,
-            namespace,
-            device_id,
-            user_id
-        from {{ ref('identity__event_rows') }}
-        where
-            event_time is null
-            and (select looked_for_anew.since_at from looked_for_anew) is not null
-
-    ),
-{%- endif %}
-
-known as (
+    union all
 
     select
         known_users.device_key,
         coalesce(looked_at.event_time, timestamp 'infinity') as known_at,
-        min({
-            'user_id': known_users.user_id,
-            'row_key': looked_at.row_key,
-            'user_key': known_users.user_key
-        }) as known_row
+        known_users.user_id,
+        looked_at.row_key,
+        known_users.user_key
     from looked_at
     inner join known_users
         on
             looked_at.device_id = known_users.device_id
             and looked_at.user_id = known_users.user_id
             and looked_at.namespace = known_users.namespace
-    group by known_users.device_key, coalesce(looked_at.event_time, timestamp 'infinity')
+
+),
+
+known as (
+
+    select
+        device_key,
+        known_at,
+        min({
+            'user_id': user_id, 'row_key': row_key, 'user_key': user_key
+        }) as known_row
+    from seen
+    group by device_key, known_at
 
 ),
 

@@ -27,19 +27,8 @@ overrides as (
 
 ),
 
-first_links as (
-
-    select
-        left_key,
-        right_key,
-        link_class
-    from {{ ref('identity__candidates') }}
-    where link_rank = 1
-
-),
-
 {% if left_by_last_build('identifiers') and left_by_last_build('stops') -%}
-    resolved as (
+    resolved as not materialized (
 
         select * from identity.identifiers
 
@@ -74,42 +63,8 @@ first_links as (
     ),
 {%- endif %}
 
-touched_links as (
-
-    select first_links.*
-    from first_links
-    semi join touched
-        on first_links.left_key = touched.identifier_key
-
-),
-
-touched_before as (
-
-    select resolved.*
-    from resolved
-    semi join touched
-        on resolved.identifier_key = touched.identifier_key
-
-),
-
-changed as (
-
-    select touched.identifier_key
-    from touched
-    left join touched_before
-        on touched.identifier_key = touched_before.identifier_key
-    left join touched_links
-        on touched.identifier_key = touched_links.left_key
-    where
-        touched_before.identifier_key is null
-        or touched_before.first_key is distinct from touched_links.right_key
-        or touched_before.first_class is distinct from touched_links.link_class
-        -- Whether these are identifiers at all may be otherwise now.
-        or touched_before.id_type = 'device_id'
-        or not touched_before.is_seen
-        or touched.identifier_key in (select contaminated.amplitude_key from contaminated)
-
-    union distinct
+-- Changed whatever their links are: they are few.
+always_changed as (
 
     select unnest([overrides.left_key, overrides.right_key]) as identifier_key
     from overrides
@@ -120,6 +75,70 @@ changed as (
     select stops.identifier_key
     from stops
     cross join since
+
+),
+
+asked as (
+
+    select identifier_key from touched
+    union distinct
+    select identifier_key from always_changed
+
+),
+
+first_links as materialized (
+
+    select
+        left_key,
+        right_key,
+        link_class
+    from {{ ref('identity__candidates') }}
+    where
+        link_rank = 1
+        and left_key in (select asked.identifier_key from asked)
+
+),
+
+-- The large table is looked at once for these, and once for the persons they are in.
+resolved_before as materialized (
+
+    select
+        identifier_key,
+        first_key,
+        end_key,
+        id_type,
+        first_class,
+        is_seen
+    from resolved
+    where
+        identifier_key in (
+            select asked.identifier_key from asked
+            union all
+            select first_links.right_key from first_links
+        )
+
+),
+
+changed as (
+
+    select touched.identifier_key
+    from touched
+    left join resolved_before
+        on touched.identifier_key = resolved_before.identifier_key
+    left join first_links
+        on touched.identifier_key = first_links.left_key
+    where
+        resolved_before.identifier_key is null
+        or resolved_before.first_key is distinct from first_links.right_key
+        or resolved_before.first_class is distinct from first_links.link_class
+        -- Whether these are identifiers at all may be otherwise now.
+        or resolved_before.id_type = 'device_id'
+        or not resolved_before.is_seen
+        or touched.identifier_key in (select contaminated.amplitude_key from contaminated)
+
+    union distinct
+
+    select identifier_key from always_changed
 
 ),
 
@@ -138,10 +157,10 @@ leads_to as (
 
 ends as (
 
-    select distinct resolved.end_key
-    from resolved
+    select distinct resolved_before.end_key
+    from resolved_before
     semi join leads_to
-        on resolved.identifier_key = leads_to.identifier_key
+        on resolved_before.identifier_key = leads_to.identifier_key
 
 )
 

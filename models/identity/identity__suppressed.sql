@@ -33,7 +33,12 @@ identifiers as{% if anew %} not materialized{% endif %} (
         anchor_key is not null
         and exists (select 1 from suppressions)
         {% if not anew %}
-            and anchor_key in (select touched_persons.anchor_key from touched_persons)
+            -- Twice: with nothing to look for, no identifier is read.
+            and anchor_key in (
+                select touched_persons.anchor_key
+                from touched_persons
+                where exists (select 1 from suppressions)
+            )
         {% endif %}
 
 ),

@@ -114,7 +114,7 @@ touched as (
     {% if left_by_last_build('candidates') and left_by_last_build('stops') %}
         union distinct
 
-        select candidates.left_key as identifier_key
+        select unnest([candidates.left_key, candidates.right_key]) as identifier_key
         from identity.candidates
         cross join since
         where candidates.link_class = 'override'

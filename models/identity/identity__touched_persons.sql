@@ -28,6 +28,13 @@ select identifier_key as anchor_key from touched
 
 union distinct
 
+-- An id that nobody has seen is none any more once what was merged into it leads elsewhere.
+select right_key as anchor_key
+from {{ ref('identity__merges') }}
+where left_key in (select touched.identifier_key from touched)
+
+union distinct
+
 select identifier_key as anchor_key from identifiers
 
 union distinct

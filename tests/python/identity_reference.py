@@ -246,8 +246,9 @@ class Reference:
             if (identifier := self.identifier_of(row)) and identifier[0] == "device_id":
                 seen.add(identifier)
         on_devices = {("device_id", row.device_id) for row in self.rows if row.device_id}
-        for link in self.rules.links:
-            seen |= {end for end in link if end in on_devices}
+        for left, right in self.rules.links:
+            if left != right:
+                seen |= {left, right} & on_devices
         members = defaultdict(set)
         for identifier in (
             seen

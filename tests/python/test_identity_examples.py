@@ -482,6 +482,23 @@ def test_id_13_an_old_id_means_the_person_that_holds_its_anchor_now(world: World
     assert (now(alone), now(pam)) == ([(alone,)], [(pam,)])
 
 
+def test_id_13_who_was_named_after_an_id_nobody_has_seen_is_gone_with_it(world: World) -> None:
+    world.event(1, 1)
+    world.merge(1, 51)
+    world.event(1, None, "ann")
+    world.override("link", "user_id:ann", "user_id:never")
+    world.build()
+    assert world.people() == people("1 51", "ann never")
+    world.event(2, 1, "cy")
+    world.connection.execute("delete from raw.identity_overrides")
+    world.build()
+    assert world.people() == people("1 cy", "ann")
+    assert world.rows("select anchor from identity.persons order by 1") == [
+        ("amplitude_id:default:1",),
+        ("user_id:default:ann",),
+    ]
+
+
 def test_id_14_the_order_of_loading_changes_nothing(world: World) -> None:
     world.event(2, 90, "fae")
     world.build()

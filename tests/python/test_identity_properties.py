@@ -276,9 +276,43 @@ def test_edited_rules_hold_for_the_past_too(
     world.junk("any", "exact", "ann")
     world.suppress("user_id", "b.*", "regex")
     identity_builds.build(world.connection)
+    world.connection.execute("delete from raw.identity_overrides where line % 2 = 0")
+    identity_builds.build(world.connection)
     carried = contents(world)
     identity_builds.build(world.connection, full_refresh=True)
     assert contents(world) == carried
+
+
+@pytest.mark.parametrize("seed", seeds(WORLDS // 2, 400))
+def test_paths_explain_every_pair_of_a_person(
+    identity_builds: IdentityBuilds, tmp_path: Path, seed: int
+) -> None:
+    random_world = RandomWorld(seed)
+    world = World(identity_builds, tmp_path)
+    random_world.set_rules(world)
+    load(world, [("row", row) for row in random_world.rows])
+    load(world, [("merge", merge) for merge in random_world.merges])
+    identity_builds.build(world.connection)
+    person_of = dict(world.rows("select identifier, person_id from identity.person_ids"))
+    identifiers = sorted(person_of)
+    pairs = [(left, right) for left in identifiers for right in identifiers]
+    for left, right in random_world.choose.sample(pairs, min(20, len(pairs))):
+        steps = world.rows(
+            "select decision, reason, from_id_type || ':' || namespace || ':' || from_id_value,"
+            " to_id_type || ':' || namespace || ':' || to_id_value, first_row"
+            f" from identity.path('{left}', '{right}') order by step"
+        )
+        if person_of[left] != person_of[right]:
+            assert all(step[0] == "refused" and step[1] for step in steps)
+            continue
+        here, passed = left, {left}
+        for decision, _, start, end, evidence in steps:
+            assert (decision, start) == ("followed", here)
+            assert end not in passed
+            assert evidence
+            here = end
+            passed.add(end)
+        assert here == right
 
 
 def test_times_of_the_examples_are_utc() -> None:

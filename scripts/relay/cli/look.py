@@ -9,6 +9,7 @@ from relay.cli.command import Outcome, relay_command
 from relay.cli.options import INSTANT
 from relay.plan.budget import look_at_budget
 from relay.report.doctor import doctor
+from relay.report.health import identity_health
 from relay.report.history import history
 from relay.report.members import members_of
 from relay.report.status import status
@@ -77,14 +78,29 @@ def register(group: click.Group) -> None:
         return Outcome({"history": entries}, f"{len(entries)} entries", text)
 
     @relay_command(group, "doctor")
-    def doctor_command(settings: Settings) -> Outcome:
+    @click.option("--identity", "with_identity", is_flag=True, help="Also the health of identity.")
+    def doctor_command(settings: Settings, with_identity: bool) -> Outcome:
         """Look at configuration, keys, regions, clock, lock, disk and the download budget.
+
+        With --identity also at what was found among identifiers (docs/identity.md): placeholders,
+        shared devices, refused links, persons that are remarkably large.
 
         \b
         Example:
-            relay doctor
+            relay doctor --identity
         """
         report = doctor(settings)
         problems = sum(check.state == "problem" for check in report.checks)
         line = f"{problems} problems" if problems else "nothing stands in the way of a run"
-        return Outcome(report.document, line, "\n".join(report.lines), report.exit_code)
+        document, text = report.document, "\n".join(report.lines)
+        if with_identity:
+            with warehouse.read(settings.home) as connection:
+                document["identity"] = identity_health(connection)
+            columns = ("finding", "count", "id_type", "id_value", "affected_count", "detail")
+            rows = [
+                (found["finding"], found["count"], *(largest[name] for name in columns[2:]))
+                for found in document["identity"]
+                for largest in found["largest"]
+            ]
+            text += "\n\n" + (table(columns, rows) if rows else "identity: nothing found\n")
+        return Outcome(document, line, text, report.exit_code)

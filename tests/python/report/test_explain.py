@@ -12,6 +12,7 @@ from identity_world import World, person_id_of, uuid_of
 from relay.cli.main import relay
 from relay.errors import ConfigurationError, NotFoundError
 from relay.report.explain import explain
+from relay.report.health import identity_health
 
 ROB = person_id_of("amplitude_id:default:152")
 ALONE = person_id_of("amplitude_id:default:151")
@@ -169,3 +170,22 @@ def _publish(connection: DuckDBPyConnection, home: Path) -> None:
     (home / "warehouse").mkdir(exist_ok=True)
     connection.execute(f"attach '{home}/warehouse/analytics.duckdb' as copy")
     connection.execute("copy from database memory to copy; detach copy")
+
+
+def test_doctor_tells_the_health_of_identity(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {one["finding"]: one for one in identity_health(world.connection)}
+    assert {name: one["count"] for name, one in found.items()} == {
+        "contaminated_id": 1,
+        "junk_value": 2,
+    }
+    assert found["junk_value"]["largest"][0]["id_value"] == "none"
+    monkeypatch.setenv("RELAY_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    _publish(world.connection, tmp_path)
+    told = CliRunner().invoke(relay, ["doctor", "--identity"])
+    assert told.exit_code == 0
+    assert "strangers on this many devices share it, sent as user none" in told.stdout
+    document = json.loads(CliRunner().invoke(relay, ["doctor", "--identity", "--json"]).stdout)
+    assert document["identity"] == list(found.values())
