@@ -21,7 +21,8 @@ from relay.load.cohort_download import Downloader, poll_pause
 from relay.load.cohort_list import ask_for_list, keep_list
 from relay.load.cohort_requests import RequestLedger
 from relay.load.cohort_run import CohortOutcome, CohortRun, IsDue, store_as_load
-from relay.load.cohort_snapshots import SOURCE, Snapshot, StoredSnapshot
+from relay.load.cohort_snapshots import ENGINE_MEMORY_BYTES, SOURCE, Snapshot, StoredSnapshot
+from relay.load.event_files import frugal
 from relay.load.progress import NoProgress, Progress
 from relay.load.result import LoadResult
 from relay.plan.budget import read_budget
@@ -132,7 +133,10 @@ def load_cohort_file(
     landing.sweep(settings.home, SOURCE)
     landed = landing.land_file(settings.home, SOURCE, path)
     snapshot = Snapshot(cohort_id, cohort_name, computed_at.astimezone(UTC), app_id, size)
-    with transaction(connection):
+    with (
+        frugal(connection, threads=None, memory_bytes=ENGINE_MEMORY_BYTES),
+        transaction(connection),
+    ):
         stored = store_as_load(
             connection, landed, snapshot, now, accepts_any_size=accept_snapshot, source=path
         )

@@ -19,8 +19,14 @@ from relay.load.cohort_download import CohortFailedError, Downloader
 from relay.load.cohort_list import ListedCohort, ask_for_list
 from relay.load.cohort_properties import properties_for
 from relay.load.cohort_requests import CohortRequest
-from relay.load.cohort_snapshots import SOURCE, Snapshot, StoredSnapshot, store_snapshot
-from relay.load.event_files import note_file
+from relay.load.cohort_snapshots import (
+    ENGINE_MEMORY_BYTES,
+    SOURCE,
+    Snapshot,
+    StoredSnapshot,
+    store_snapshot,
+)
+from relay.load.event_files import frugal, note_file
 from relay.load.event_writer import Counts
 from relay.load.landing import Landed
 from relay.load.progress import NoProgress, Progress
@@ -359,7 +365,11 @@ class CohortRun:
 
     def _store(self, snapshot: Snapshot, request_id: str, landed: Landed) -> StoredSnapshot:
         ledger = self.downloader.ledger
-        with ledger.writing() as connection:
+        with (
+            ledger.lock,
+            frugal(ledger.connection, threads=None, memory_bytes=ENGINE_MEMORY_BYTES),
+            ledger.writing() as connection,
+        ):
             stored = store_as_load(
                 connection,
                 landed,

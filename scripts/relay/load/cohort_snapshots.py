@@ -20,6 +20,8 @@ from relay.load.event_columns import literal
 from relay.load.landing import Landed
 
 SOURCE = "amplitude_cohorts"
+# What DuckDB may hold while it fits a snapshot in; two million members take as long with more.
+ENGINE_MEMORY_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from relay.errors import InputFileError
 from relay.load import clevertap_events, moengage_events
 from relay.load.clevertap_events import Load, load_clevertap_file
 from relay.load.event_files import frugal
-from relay.load.export_paths import export_files
+from relay.load.export_files import export_files, is_no_by_product
 from relay.load.landing import Landed, found, land_file
 from relay.load.moengage_events import load_moengage_files
 from relay.load.result import LoadResult, Note
@@ -49,7 +49,7 @@ def load_moengage_events(
     Raises:
         InputFileError: A path names no file.
     """
-    files = export_files(paths)
+    files = export_files(list(paths), takes=is_no_by_product)
     if not files:
         return _load_streams(connection, settings)
 
@@ -90,7 +90,8 @@ def load_clevertap_files(
             connection, landed.path, source_file=landed.source_file, load=this_load
         )
 
-    return _load_each(connection, settings, clevertap_events.SOURCE, export_files(paths), load)
+    files = export_files(list(paths), takes=is_no_by_product)
+    return _load_each(connection, settings, clevertap_events.SOURCE, files, load)
 
 
 def _load_each(

@@ -141,8 +141,13 @@ def note_file(
 
 
 @contextmanager
-def frugal(connection: DuckDBPyConnection, *, threads: int | None = 1) -> Iterator[None]:
-    """Have DuckDB keep to `ENGINE_MEMORY_BYTES`, and to some threads, while the block runs.
+def frugal(
+    connection: DuckDBPyConnection,
+    *,
+    threads: int | None = 1,
+    memory_bytes: int = ENGINE_MEMORY_BYTES,
+) -> Iterator[None]:
+    """Have DuckDB keep to some memory, and to some threads, while the block runs.
 
     Without a limit it keeps what it has read and written for as long as the machine has room. On
     small units its other threads cost half as much again and save nothing, beside the one that
@@ -151,10 +156,11 @@ def frugal(connection: DuckDBPyConnection, *, threads: int | None = 1) -> Iterat
     Args:
         connection: Open warehouse, outside of a transaction: a failed one sets nothing any more.
         threads: How many may work, this one included; None: as many as ever.
+        memory_bytes: What it may hold; what it needs beyond that goes to disk for a while.
     """
-    wanted = {"memory_limit": f"{ENGINE_MEMORY_BYTES}B"} | (
-        {} if threads is None else {"threads": threads}
-    )
+    wanted = {"memory_limit": f"{memory_bytes}B"}
+    if threads is not None:
+        wanted["threads"] = str(threads)
     names = ", ".join(f"current_setting('{name}')" for name in wanted)
     (before,) = connection.execute(f"select {names}").fetchall()
     try:

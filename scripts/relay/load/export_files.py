@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from relay.errors import InputFileError
+from relay.load.landing import SUM_SUFFIX
 from relay.load.members import natural_order
 
 SUFFIXES = (".zip", ".json.gz", ".gz", ".json")
@@ -18,6 +19,11 @@ _MERGES = re.compile(r"-\d+_.*\.json(\.gz)?")
 def is_merge_file(path: Path) -> bool:
     """Whether the name is that of a bucket export of merged ids: `-{organisation}_….json.gz`."""
     return _MERGES.fullmatch(path.name) is not None
+
+
+def is_no_by_product(path: Path) -> bool:
+    """Whether a file may be an export of any vendor: no hidden file, and no checksum beside one."""
+    return not path.name.startswith(".") and path.suffix != SUM_SUFFIX
 
 
 def is_event_file(path: Path) -> bool:
@@ -50,6 +56,6 @@ def export_files(paths: Sequence[Path], *, takes: Callable[[Path], bool]) -> lis
         else:
             raise InputFileError(path, "no such file or folder; expected an export file")
         if not found:
-            raise InputFileError(path, "no export file in it; expected .json.gz, .json or .zip")
+            raise InputFileError(path, "no export file in it, or none of that pattern")
         files += sorted(found, key=lambda file: natural_order(str(file)))
     return list(dict.fromkeys(files))

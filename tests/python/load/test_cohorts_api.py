@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
+import relay.sync
 from load.made import NOW, at, empty_warehouse, settings_at, tables
 from relay import http
 from relay.emulate import Emulators
@@ -235,6 +237,41 @@ def test_polls_that_go_unanswered_leave_the_request_open(place: Place) -> None:
     place.amplitude.faults.clear()
     assert place.states(place.load()) == {"cart0001": "loaded"}
     assert place.spent() == 2
+
+
+def test_polling_has_a_cap_and_the_next_run_goes_on_with_the_same_request(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.load.cohort_download.LONGEST_POLLING_SECONDS", 0.1)
+    place.amplitude.switches.cohort_polls = 1_000
+    result = place.load()
+    assert place.states(result) == {"cart0001": "failed"}
+    assert "it goes on with the same request" in result.failures[0].reason
+    assert place.requests() == [("requested", None)]
+    (job,) = place.amplitude.cohorts.jobs.values()
+    job.polls_left = 0
+    assert place.states(place.load()) == {"cart0001": "loaded"}
+    assert place.spent() == 1
+
+
+def test_a_sync_downloads_a_cohort_when_it_is_due_or_named(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.warehouse.connect", lambda _: nullcontext(place.connection))
+    monkeypatch.setattr(relay.sync, "load_events", lambda *_, **__: LoadResult("amplitude_events"))
+
+    def load(*named: str) -> dict[str, str]:
+        _, cohorts = relay.sync.load(place.settings, named, threading.Event())
+        return place.states(cohorts)
+
+    assert load() == {"cart0001": "loaded"}
+    place.put("cart0001", COMPUTED + timedelta(hours=1), members=[(1, "u1")])
+    assert load() == {"cart0001": "not_due"}
+    assert load("cart") == {"cart0001": "loaded"}
+    place.put("cart0001", COMPUTED + timedelta(hours=2), members=[(2, "u2")])
+    place.to(NOW + timedelta(hours=12))
+    assert load() == {"cart0001": "loaded"}
+    assert place.spent() == 3
 
 
 def test_a_request_without_an_answer_is_not_repeated_and_counts_as_spent(place: Place) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from load.made import HOUR, NOW, empty_warehouse, event, line, lines, memory_warehouse
 from relay import warehouse
-from relay.load import event_writer, units
+from relay.load import event_queries, units
 from relay.load.event_columns import COLUMNS
 from relay.load.event_writer import Counts, EventWriter
 
@@ -262,7 +262,7 @@ def test_many_lines_of_another_shape_are_read_in_one_pass(monkeypatch: pytest.Mo
     for row in rows[::3]:
         del row["city"]
     connection = empty_warehouse()
-    monkeypatch.setattr(event_writer, "_EXAMINED", "no line may have to be examined")
+    monkeypatch.setattr(event_queries, "EXAMINED", "no line may have to be examined")
     assert write(connection, lines(rows)) == Counts(300, 300, 0, 0)
     for row, found in zip(rows, stored(connection), strict=True):
         expected = {key: row[key] for key in ("followed_an_identify", "a-b c")}

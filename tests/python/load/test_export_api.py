@@ -1,5 +1,6 @@
 """Events by the Export API, against the emulator with its faults switched on."""
 
+import hashlib
 import json
 import threading
 from dataclasses import replace
@@ -17,6 +18,7 @@ from load.made import (
     at,
     empty_warehouse,
     event,
+    lines,
     open_warehouse,
     packed,
     settings_at,
@@ -110,6 +112,37 @@ def test_the_first_load_goes_back_and_stops_at_the_safe_horizon(place: Place) ->
     document = json.loads(json.dumps(result.document()))
     assert document["windows"][-1] == {"hour": "2026-03-02T12", "state": "pending"}
     assert document["loaded"] == 2
+
+
+def test_the_calendar_says_when_and_from_which_bytes_an_hour_was_loaded(place: Place) -> None:
+    place.put(event(1, at=hour(9)), event(2, at=hour(9)))
+    place.load(start=hour(8), end=hour(9))
+    found = place.connection.execute(
+        "select state, row_count, source_file, sha256, loaded_at from raw.loaded_windows"
+        " order by hour"
+    ).fetchall()
+    (landed,) = place.settings.home.landing.rglob("*.zip")
+    source_file = landed.relative_to(place.settings.home.landing).as_posix()
+    bytes_of = (source_file, hashlib.sha256(landed.read_bytes()).hexdigest())
+    at_load = NOW.replace(tzinfo=None)
+    assert found == [("empty", 0, *bytes_of, at_load), ("loaded", 2, *bytes_of, at_load)]
+
+
+def test_times_of_the_future_and_garbage_move_nothing(place: Place) -> None:
+    rows = [
+        event(1, at=hour(9), event_time="2099-01-01 00:00:00.000000"),
+        event(2, at=hour(9), event_time="garbage", client_event_time="0000"),
+        event(3, at=hour(9), server_upload_time="2099-01-01 00:00:00.000000"),
+    ]
+    place.amplitude.add_export_member(PROJECT, hour(9), packed(lines(rows)))
+    place.put(event(4, at=hour(9)))
+    assert place.load().loaded == 4
+    assert max(place.states()) == "02T12"
+    place.asked()
+    place.put(event(5, at=hour(12)))
+    place.to(hour(15))
+    assert place.load().loaded == 1
+    assert max(end for _, end in place.asked()) == "20260302T12"
 
 
 def test_loading_again_changes_nothing_but_reads_what_is_not_final(place: Place) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.config import AmplitudeConfig
 from relay.errors import ConfigurationError
 from relay.load.windows import HOUR, Span, between, is_final, newest_safe, read_hour, spans_of
 
@@ -47,6 +48,10 @@ def test_halves_are_the_whole(count: int) -> None:
     older, newer = span.halves()
     assert older.hours + newer.hours == span.hours
     assert abs(len(older.hours) - len(newer.hours)) <= 1
+
+
+def test_the_first_load_goes_back_90_days_and_24_hours_are_read_again() -> None:
+    assert (AmplitudeConfig().backfill_days, AmplitudeConfig().lookback_hours) == (90, 24)
 
 
 def test_hours_between_include_both_ends() -> None:
