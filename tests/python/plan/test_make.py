@@ -324,7 +324,7 @@ def test_an_undo_that_cannot_be_whole_is_refused(open_desk: Open) -> None:
     plan = sealed(desk.plan("ct"))
     desk.apply(plan)
     desk.syncs = SYNCS.replace("clevertap}", "clevertap, enabled: false}")
-    with pytest.raises(ConfigurationError, match="cannot be undone whole: ct is not in syncs.yml"):
+    with pytest.raises(ConfigurationError, match="cannot be undone whole: ct is not"):
         desk.undo(plan)
     events = seal(desk.settings.home, [Sync("import", "lytics", [(2, 3)], kind="event_import")])
     with pytest.raises(PlanError, match="changed no segment"):
