@@ -21,9 +21,7 @@ class Terminal:
         for name in (*KEYS, "RELAY_HOME", "RELAY_NOW"):
             monkeypatch.delenv(name, raising=False)
         self._environ = KEYS | {"RELAY_HOME": str(desk.folder)}
-        monkeypatch.setattr(
-            "relay.apply.commands.rebuild_ledger", lambda settings: desk.rebuild_ledger()
-        )
+        monkeypatch.setattr("relay.apply.commands.build", lambda _: desk.rebuild_ledger())
         assert desk.settings
 
     def __call__(self, *arguments: str) -> tuple[int, Any]:

@@ -75,7 +75,7 @@ def events_of(rng: random.Random, day: int) -> list[dict[str, Any]]:
 
 
 def snapshot(world: LyticsWorld, rng: random.Random, computed: datetime) -> None:
-    rows = [
+    rows: list[tuple[int, str | None, dict[str, Any]]] = [
         (amplitude(person), user(person) if rng.random() < 0.7 else None, {})
         for person in range(PEOPLE)
         if rng.random() < 0.8
