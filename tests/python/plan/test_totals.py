@@ -50,6 +50,20 @@ def picture(desk: Desk) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
+def assert_parity(desk: Desk) -> None:
+    """From Amplitude's count to what is confirmed, step by step, and every step told."""
+    steps = desk.read(
+        "select amplitude_count, kind, difference, confirmed_count from reports.parity"
+        " where sync_name = 'ct'"
+    )
+    ((amplitude, confirmed),) = {(step[0], step[3]) for step in steps}
+    assert amplitude + sum(step[2] for step in steps) == confirmed
+    assert (amplitude, confirmed) == (10, len(desk.confirmed("ct")))
+    told = {step[1] for step in steps}
+    assert {"accepted_snapshot", "unidentifiable", "unaddressable", "suppressed"} <= told
+    assert {"same_key", "to_add", "to_remove"} <= told
+
+
 def totals(desk: Desk) -> list[tuple[Any, ...]]:
     rows = desk.read(TOTALS)
     return [(*row[:2], *row[5:12]) for row in rows]
@@ -95,10 +109,15 @@ def test_deleted_and_built_again_the_warehouse_says_the_same(open_desk: Open) ->
     desk = open_desk()
     live(desk)
     desk.let_in(CART, *"adx")
+    nobody = {"n1": "no_key", "n2": "no_key", "s": "suppressed", "twin of a": "a"}
+    desk.cohorts[CART].members |= nobody
+    # Two profiles of one person, one of nobody, and one that the file lacked.
+    desk.cohorts[CART].rows, desk.cohorts[CART].declared = 9, 10
     desk.build(desk.settings)
     desk.rebuild_ledger(*(f"reports__{report}" for report in REPORTS))
     before = picture(desk)
     assert all(before.values())
+    assert_parity(desk)
     # Nothing is left but what was landed, sealed and written into the ledger.
     desk.forget_warehouse()
     desk.build(desk.settings)
