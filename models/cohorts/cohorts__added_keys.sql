@@ -25,12 +25,6 @@ successors as (
 
 ),
 
-desired as (
-
-    select * from {{ ref('cohorts__desired_keys') }}
-
-),
-
 added as (
 
     select
@@ -64,11 +58,18 @@ reasserted as (
         successors.match_key,
         2 as phase,
         'reasserted' as action,
+        desired.key_value,
+        desired.person_id,
         confirmed.is_parked,
         confirmed.rejected_payload_hash
     from successors
     inner join syncs
         on successors.sync_name = syncs.sync_name
+    inner join {{ ref('cohorts__desired_keys') }} as desired
+        on
+            successors.sync_name = desired.sync_name
+            and successors.key_type = desired.key_type
+            and successors.match_key = desired.match_key
     inner join {{ ref('ledger__confirmed_keys') }} as confirmed
         on
             successors.sync_name = confirmed.sync_name
@@ -113,21 +114,15 @@ select
         when changes.is_in_doubt then 'resend'
         else coalesce(successors.reason, 'entered')
     end as reason,
-    desired.key_value,
+    changes.key_value,
     if(changes.phase = 1, known.cohort_name, syncs.cohort_name) as cohort_name,
     successors.after,
-    desired.person_id,
+    changes.person_id,
     changes.is_parked,
     coalesce(known.rejected_payload_hash, changes.rejected_payload_hash) as rejected_payload_hash
 from changes
 inner join syncs
     on changes.sync_name = syncs.sync_name
-inner join desired
-    on
-        changes.sync_name = desired.sync_name
-        and changes.segment = desired.segment
-        and changes.key_type = desired.key_type
-        and changes.match_key = desired.match_key
 left join known
     on
         changes.sync_name = known.sync_name

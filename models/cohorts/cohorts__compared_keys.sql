@@ -8,19 +8,20 @@ segments as (
 
 ),
 
--- Narrow on both sides; what else is known of a key is looked up later, for the few that differ.
+-- As `cohorts.desired_keys`, with the number of the segment. What the ledger knows of a key is
+-- looked up later, for the few that differ: that is more than a join should keep in memory.
 desired as (
 
     select
         segments.segment_number,
-        desired_keys.key_type,
-        desired_keys.match_key,
-        true as is_desired
-    from {{ ref('cohorts__desired_keys') }} as desired_keys
+        member_keys.key_type,
+        member_keys.match_key,
+        member_keys.key_value,
+        member_keys.person_id
+    from {{ ref('identity__keys') }} as member_keys
     inner join segments
-        on
-            desired_keys.sync_name = segments.sync_name
-            and desired_keys.segment = segments.segment
+        on member_keys.sync_name = segments.sync_name and segments.is_current
+    where member_keys.status = 'ok' and member_keys.is_first_of_key
 
 ),
 
@@ -49,7 +50,9 @@ compared as (
         segment_number,
         key_type,
         match_key,
-        coalesce(desired.is_desired, false) as is_desired,
+        desired.key_value,
+        desired.person_id,
+        desired.person_id is not null as is_desired,
         coalesce(known.is_confirmed, false) as is_confirmed,
         coalesce(known.is_in_doubt, false) as is_in_doubt,
         coalesce(known.is_parked, false) as is_parked,
@@ -57,7 +60,7 @@ compared as (
         -- Where a repeat may be harmful, what is in doubt waits for a person and is in no list.
         case
             when known.is_frozen then 'frozen'
-            when desired.is_desired is null
+            when desired.person_id is null
                 then if(known.is_confirmed or known.is_in_doubt, 'removed', null)
             when known.is_confirmed and not known.is_in_doubt
                 then if(known.is_named_otherwise, 'renamed', null)
@@ -78,6 +81,8 @@ select
 
     -- the comparison
     compared.list_name,
+    compared.key_value,
+    compared.person_id,
     segments.is_current,
     compared.is_desired,
     compared.is_confirmed,

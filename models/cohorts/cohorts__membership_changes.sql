@@ -49,6 +49,12 @@ further_persons as (
     from {{ ref('identity__keys') }} as members
     inner join persons
         on members.person_id = persons.person_id
+    -- Where nobody is added nothing of it is read.
+    semi join added
+        on
+            members.sync_name = added.sync_name
+            and members.key_type = added.key_type
+            and members.match_key = added.match_key
     where members.status = 'ok' and not members.is_first_of_key
     group by members.sync_name, members.key_type, members.match_key
 

@@ -92,9 +92,7 @@ run as (
 guarded as (
 
     select
-        counted.*,
-        -- What was sent can be taken back of a paused sync too, and without a snapshot.
-        run.undoes is not null as is_undone,
+        *,
         case
             when counted.is_ledger_missing
                 then 'ledger_missing: plans were sealed whose ledger is gone; approve, or adopt'
@@ -105,6 +103,16 @@ guarded as (
                 then {{ guard_reason('add', 'counted.added_count', 'counted.max_added_percent') }}
         end as held_reason
     from counted
+
+),
+
+-- What was sent can be taken back of a paused sync too, and without a snapshot.
+judged as (
+
+    select
+        guarded.*,
+        run.undoes is not null as is_undone
+    from guarded
     cross join run
 
 )
@@ -122,4 +130,4 @@ select
         when is_paused then 'paused until relay resume'
         else coalesce(no_snapshot_reason, held_reason)
     end as reason
-from guarded
+from judged

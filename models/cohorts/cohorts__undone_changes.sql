@@ -19,12 +19,6 @@ syncs as (
 
 ),
 
-known as (
-
-    select * from {{ ref('ledger__confirmed_keys') }}
-
-),
-
 suppressed as (
 
     select person_ids.identifier
@@ -47,6 +41,15 @@ delivered as (
         row_outcomes.sync_kind = 'cohort_sync'
         and row_outcomes.outcome = 'delivered'
         and row_outcomes.action in ('added', 'removed')
+
+),
+
+-- In an ordinary run none of it is read.
+known as (
+
+    select known.* from {{ ref('ledger__confirmed_keys') }} as known
+    inner join run
+        on run.undoes is not null
 
 ),
 

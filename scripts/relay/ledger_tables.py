@@ -15,6 +15,8 @@ from relay.errors import LedgerError, PlanError
 from relay.plan.manifest import sealed_manifests
 from relay.settings import Home
 
+# Nearly every line is shorter; of a file that is known only so much is read again.
+_END_BYTES = 2_000
 _LINE_TYPES = pa.schema(
     [
         ("seq", pa.int64()),
@@ -79,10 +81,19 @@ def _last_seq(path: Path) -> int:
     """The sequence number of a ledger file's last whole line; 0 without one."""
     if not path.exists():
         return 0
+    size = path.stat().st_size
+    looked_at = _END_BYTES
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 1_000_000))
-        lines = file.read().split(b"\n")[:-1]
-    return int(json.loads(lines[-1])["seq"]) if lines else 0
+        while True:
+            start = max(0, size - looked_at)
+            file.seek(start)
+            # What comes before the first line end may be the rest of a line.
+            lines = file.read().split(b"\n")[0 if start == 0 else 1 : -1]
+            if lines:
+                return int(json.loads(lines[-1])["seq"])
+            if start == 0:
+                return 0
+            looked_at *= 16
 
 
 def _read_new_plans(connection: DuckDBPyConnection, home: Home) -> None:

@@ -28,6 +28,7 @@ from relay.plan.manifest import Plan, PlanSync, read_plan
 from relay.settings import Settings, load_settings
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+COMPUTED = (NOW - timedelta(days=1)).replace(tzinfo=None)
 CART, LOYAL = "cart", "loyal"
 SYNCS = """\
 version: 1
@@ -217,7 +218,7 @@ class Desk:
             [
                 (
                     *(f"{name}@{one.computed}", name, one.name),
-                    datetime(2026, 3, 1) + timedelta(minutes=one.computed),
+                    COMPUTED + timedelta(minutes=one.computed),
                     one.declared if one.declared is not None else _rows(one),
                     *(_rows(one), True),
                 )

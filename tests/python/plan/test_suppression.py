@@ -75,7 +75,7 @@ def events_of(rng: random.Random, day: int) -> list[dict[str, Any]]:
 
 
 def snapshot(world: LyticsWorld, rng: random.Random, computed: datetime) -> None:
-    rows = [
+    rows: list[tuple[int, str | None, dict[str, Any]]] = [
         (amplitude(person), user(person) if rng.random() < 0.7 else None, {})
         for person in range(PEOPLE)
         if rng.random() < 0.8
@@ -90,13 +90,16 @@ def suppress(folder: Path, lines: Iterable[str]) -> None:
 
 def sent(world: LyticsWorld) -> list[tuple[str, str, str, str, set[str]]]:
     """Sync, action, key type, match key and every identifier in the record, of every row."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for payload in PAYLOADS:
         rows += world.connection.execute(
             "select sync_name, action, key_type, match_key, record || coalesce(key_value, '')"
             f" from payloads.{payload}"
         ).fetchall()
-    return [(*row[:4], set(IDENTIFIER.findall(row[4]))) for row in rows]
+    return [
+        (sync, action, key_type, key, set(IDENTIFIER.findall(text)))
+        for sync, action, key_type, key, text in rows
+    ]
 
 
 def hidden(world: LyticsWorld) -> set[str]:
