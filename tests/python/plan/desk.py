@@ -50,6 +50,7 @@ MODELS = (
     "payloads__clevertap_cohort_changes",
     "payloads__moengage_cohort_changes",
     "fields__moengage_file_segments",
+    "fields__moengage_match_forecast",
     "ledger__row_outcomes",
     "ledger__plan_outcomes",
 )
@@ -249,7 +250,7 @@ class Desk:
             "identity.keys",
             "sync_name varchar, destination varchar, cohort_id varchar, person_id varchar,"
             " status varchar, detail varchar, key_type varchar, key_value varchar,"
-            " match_key varchar, is_first_of_key boolean",
+            " match_key varchar, is_first_of_key boolean, matched_on varchar",
             [
                 (sync, destination, cohort_id, *_key(destination, who, key, one))
                 for sync, destination, cohort_id in syncs
@@ -282,11 +283,11 @@ def _rows(cohort: Cohort) -> int:
 
 def _key(destination: str, who: str, key: str, cohort: Cohort) -> tuple[Any, ...]:
     if key in STATUSES:
-        return (f"p-{who}", key, "no_identifier", None, None, None, False)
+        return (f"p-{who}", key, "no_identifier", None, None, None, False, None)
     kind = "user_id" if destination == "moengage" else "identity"
     first = min(one for one, its in cohort.members.items() if its == key)
     value = cohort.spelt.get(key, key.upper())
-    return (f"p-{who}", "ok", None, kind, value, key, who == first)
+    return (f"p-{who}", "ok", None, kind, value, key, who == first, "unverified")
 
 
 def _table(

@@ -42,7 +42,7 @@ def record_of(destination: str, key: str, phase: int) -> dict[str, object]:
 
 def payload_of(connection: DuckDBPyConnection, seed: int) -> None:
     """The tables that sealing reads."""
-    for schema in ("seeds", "payloads", "cohorts", "fields"):
+    for schema in ("seeds", "payloads", "ledger", "cohorts", "fields"):
         connection.execute(f"create schema {schema}")
     connection.execute(f"create table seeds.request_limits as from read_csv('{LIMITS}')")
     rows = []
@@ -77,8 +77,12 @@ def payload_of(connection: DuckDBPyConnection, seed: int) -> None:
     connection.register("rows", pa.Table.from_pylist(rows))
     connection.execute("create table payloads.all as from rows")
     connection.execute(
-        "create table cohorts.desired_keys as select sync_name, key_type, key_value"
+        "create table cohorts.desired_keys as select sync_name, key_type, match_key, key_value"
         " from payloads.all where phase = 2"
+    )
+    connection.execute(
+        "create table ledger.confirmed_keys as select sync_name, cohort_name, key_type, match_key,"
+        " key_value, true as is_confirmed, false as is_in_doubt from payloads.all where phase = 1"
     )
     connection.execute(
         "create table fields.moengage_file_segments as select sync_name,"
