@@ -8,7 +8,6 @@ from duckdb import DuckDBPyConnection
 from relay.durable import writing
 from relay.plan.requests import ROWS_A_BATCH, CutRows
 
-
 # What every row of `amplitude_cohorts` has comes first; then the cohort file's columns by name.
 _FIRST = (
     "amplitude_id",

@@ -114,8 +114,8 @@ def test_what_was_used_is_counted_by_the_calendar_month_and_files_need_no_downlo
     settings = settings_of(tmp_path, every)
     with warehouse.connect(settings) as connection:
         connection.execute(
-            "insert into raw.cohort_requests select 'r' || n, '1', asked, null, state, null, null from"
-            " (values (1, timestamp '2026-02-28 23:59:59', 'loaded'),"
+            "insert into raw.cohort_requests select 'r' || n, '1', asked, null, state, null, null"
+            " from (values (1, timestamp '2026-02-28 23:59:59', 'loaded'),"
             " (2, timestamp '2026-03-01', 'refused'), (3, timestamp '2026-03-10', 'lost'))"
             " as requests (n, asked, state)"
         )
