@@ -10,6 +10,7 @@ import pytest
 from compiled import CompiledModels
 from lytics_oracle import FIELD_MAP, field_map
 from lytics_world import NOW, SYNCS, LyticsWorld, load_cohort, load_events
+from relay.config import EventImport
 
 EXPECTED = Path(__file__).parent / "expected"
 MAPPING_MODELS = (
@@ -124,6 +125,13 @@ def test_the_seed_has_every_row_of_the_page() -> None:
         "amplitude_uuid",
         "amplitude_ip_address",
     ]
+
+
+def test_an_import_that_is_kept_updated_runs_hourly() -> None:
+    """The page says daily in one place and hourly in another; hourly satisfies both readers."""
+    assert EventImport(name="i").frequency == "hourly"
+    assert EventImport(name="i", keep_updated=False).frequency == "one_time"
+    assert EventImport(name="i").backfill_days == 90
 
 
 def test_the_profiles_are_the_expected_ones(everything: LyticsWorld) -> None:
