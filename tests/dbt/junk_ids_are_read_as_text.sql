@@ -17,4 +17,4 @@ select expected.pattern
 from expected
 left join shipped
     on expected.pattern = shipped.pattern
-where shipped.pattern is null
+where shipped.pattern is null{{ ' and false' if flags.EMPTY }}

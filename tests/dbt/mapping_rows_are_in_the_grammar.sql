@@ -9,7 +9,7 @@ lines as (
         stream,
         position,
         target_field,
-        row_number() over (order by rowid) + 1 as line_number
+        row_number() over (order by {{ 1 if flags.EMPTY else 'rowid' }}) + 1 as line_number
     from {{ ref('lytics_field_map') }}
 
 ),
