@@ -40,7 +40,7 @@ def plan_table(syncs: tuple[PlanSync, ...]) -> str:
             sync.added,
             sync.removed,
             sync.reasserted,
-            _also(sync),
+            also_of(sync),
             sync.unchanged,
             sync.in_doubt,
             sync.unaddressable,
@@ -59,7 +59,7 @@ def plan_text(outcome: PlanOutcome) -> str:
     return plan_table(outcome.syncs) + (f"budget: {advice}\n" if advice else "")
 
 
-def _also(sync: PlanSync) -> str:
+def also_of(sync: PlanSync) -> str:
     """What only some destinations have: further rows of Lytics, what MoEngage will find."""
     further = {
         "refreshed": sync.refreshed,

@@ -21,7 +21,7 @@ from relay import logs, warehouse
 from relay.apply.commands import apply_sealed
 from relay.apply.run import ApplyResult
 from relay.cli.apply import applied_table
-from relay.cli.plan import plan_table
+from relay.cli.plan import also_of, plan_table
 from relay.emulate.clevertap.switches import ClevertapSwitches
 from relay.emulate.clock import Clock
 from relay.emulate.house import Emulators
@@ -43,7 +43,7 @@ HELD_SYNC = "loyal-to-clevertap"
 
 
 DAY_COLUMNS = (
-    *("day", "sync", "members", "added", "removed", "re-asserted"),
+    *("day", "sync", "members", "added", "removed", "re-asserted", "also"),
     *("delivered", "held", "unaddressable"),
 )
 
@@ -70,6 +70,7 @@ def summary(rehearsal: Rehearsal) -> str:
             rows.append(
                 (
                     *(day, one.name, one.members, one.added, one.removed, one.reasserted),
+                    also_of(one),
                     *(sent.delivered if sent else 0, sent.held if sent else 0, one.unaddressable),
                 )
             )
