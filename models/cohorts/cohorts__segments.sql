@@ -23,16 +23,7 @@ desired as (
 
 known as (
 
-    select
-        sync_name,
-        segment,
-        count(*) filter (where is_confirmed) as confirmed_count,
-        count(*) filter (where is_in_doubt) as in_doubt_count,
-        sum(hash(key_type, match_key)) filter (where is_confirmed) as confirmed_sum,
-        min(cohort_name) filter (where is_confirmed) as smallest_cohort_name,
-        max(cohort_name) filter (where is_confirmed) as largest_cohort_name
-    from {{ ref('ledger__confirmed_keys') }}
-    group by sync_name, segment
+    select * from {{ ref('ledger__segments') }}
 
 ),
 

@@ -29,6 +29,7 @@ GIVEN = (
     "identity__keys",
 )
 STATES = "select * exclude (generation) from ledger.key_states order by all"
+SEGMENTS = "select * exclude (generation) from ledger.segments order by all"
 
 
 @dataclass
@@ -466,10 +467,10 @@ def _history(
 def test_every_plan_is_what_the_rules_say(seed: int, models_built_again: CompiledModels) -> None:
     connection, seen = _history(seed, models_built_again)
     assert min(seen.values()) > 0, seen
-    models_built_again.run(connection, ["ledger__key_states"], given=GIVEN, again=True)
-    piece_by_piece = connection.execute(STATES).fetchall()
-    models_built_again.run(connection, ["ledger__key_states"], given=GIVEN)
-    assert connection.execute(STATES).fetchall() == piece_by_piece
+    models_built_again.run(connection, ["ledger__segments"], given=GIVEN, again=True)
+    piece_by_piece = [connection.execute(table).fetchall() for table in (STATES, SEGMENTS)]
+    models_built_again.run(connection, ["ledger__segments"], given=GIVEN)
+    assert [connection.execute(t).fetchall() for t in (STATES, SEGMENTS)] == piece_by_piece
 
 
 @pytest.mark.parametrize("seed", range(4, 6))

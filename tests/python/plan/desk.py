@@ -62,7 +62,7 @@ LEDGER = (
     "reports__confirmed_memberships",
     "reports__deliveries",
 )
-FOLDED = ("key_states", "plan_totals")
+FOLDED = ("key_states", "plan_totals", "segments")
 
 
 @dataclass

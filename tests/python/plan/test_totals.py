@@ -37,6 +37,7 @@ TABLES = {
     "ledger.key_states": "* exclude (generation)",
     "ledger.row_outcomes": "*",
     "ledger.plan_totals": "* exclude (generation)",
+    "ledger.segments": "* exclude (generation)",
     "ledger.syncs": "*",
     **{f"reports.{report}": "*" for report in REPORTS},
 }
