@@ -81,6 +81,10 @@ def make_payload_table(folder: Path, size: int) -> None:
             " match_key, key_value, true as is_confirmed, false as is_in_doubt"
             " from payloads.clevertap_cohort_changes where phase = 1"
         )
+        connection.execute(
+            "create table cohorts.suppressed_keys (sync_name varchar, cohort_name varchar,"
+            " key_type varchar, match_key varchar)"
+        )
 
 
 def open_warehouse(folder: Path) -> DuckDBPyConnection:

@@ -4,7 +4,7 @@ Who is a member under which key is given; all that follows runs as in earnest, i
 memory, with plans and ledger in a folder.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ GIVEN = (
 )
 MODELS = (
     "cohorts__sync_totals",
+    "cohorts__suppressed_keys",
     "ledger__syncs",
     "ledger__plan_outcomes",
     "payloads__clevertap_cohort_changes",
@@ -88,8 +89,13 @@ class DestinationWorld:
         environ = {**self.environ, "RELAY_NOW": self.now.isoformat()}
         return load_settings(self.folder, environ=environ)
 
-    def members(self, members: Mapping[str, Iterable[Key]]) -> None:
-        """Lay out who is a member of each sync: keys as sent; each is one person's."""
+    def members(
+        self, members: Mapping[str, Iterable[Key]], suppressed: Collection[Key] = ()
+    ) -> None:
+        """Lay out who is a member of each sync: keys as sent; each is one person's.
+
+        The suppressed are persons too, and without a key.
+        """
         connection = self.connection
         connection.execute(
             "create or replace table identity.keys (sync_name varchar, destination varchar,"
@@ -104,11 +110,12 @@ class DestinationWorld:
             "create or replace table identity.person_ids (person_id varchar, identifier varchar)"
         )
         syncs = {sync.name: sync for sync in self.settings.config.cohort_syncs}
-        people = sorted({key for keys in members.values() for key in keys})
+        people = sorted({*suppressed, *(key for keys in members.values() for key in keys)})
         for key_type, value in people:
             person, anchor = f"p {key_type} {value}", f"{key_type}:default:{value}"
             connection.execute(
-                "insert into identity.persons values (?, ?, false)", [person, anchor]
+                "insert into identity.persons values (?, ?, ?)",
+                [person, anchor, (key_type, value) in suppressed],
             )
             connection.execute("insert into identity.person_ids values (?, ?)", [person, anchor])
         for name, keys in members.items():

@@ -136,6 +136,20 @@ def test_a_list_of_a_few_to_try_and_an_undone_list_hold_what_the_plan_says(
     assert clean.clevertap.list_members("Cart Drop off") == {member}
 
 
+def test_a_suppressed_member_is_in_no_list_even_while_the_removal_waits(
+    models_built_again: CompiledModels, tmp_path: Path, clean: Emulators
+) -> None:
+    world = DestinationWorld(models_built_again, tmp_path, LIST, clean.environ)
+    world.members({"cart-list": [ANN, BOB]})
+    world.apply(world.plan())
+    world.members({"cart-list": [BOB, CAT]}, suppressed=[ANN])
+    # The first few are additions only: the removal of who is suppressed is not among them.
+    tried = world.plan(PlanRequest(force=True, first=1))
+    assert counts(tried) == (1, 0)
+    world.apply(tried)
+    assert clean.clevertap.list_members("Cart Drop off") == {BOB, CAT}
+
+
 def test_a_refused_list_is_not_sent_again_until_it_moves_and_then_whole(
     models_built_again: CompiledModels, tmp_path: Path, clean: Emulators
 ) -> None:

@@ -65,6 +65,10 @@ def warehouse(compiled_models: CompiledModels) -> DuckDBPyConnection:
         "create table cohorts.desired_keys (sync_name varchar, key_type varchar, match_key varchar)"
     )
     connection.execute(
+        "create table cohorts.suppressed_keys (sync_name varchar, cohort_name varchar,"
+        " key_type varchar, match_key varchar)"
+    )
+    connection.execute(
         "create table fields.moengage_file_segments"
         " (sync_name varchar, column_name varchar, key_value varchar)"
     )

@@ -14,7 +14,8 @@ from relay.errors import PlanError
 from relay.plan.requests import CutRows, Limits, bounded_memory
 
 # Who is in a list once the sealed rows have gone: known before, less the removed, and the added.
-# Somebody in doubt counts where they are to be in it.
+# Somebody in doubt counts where they are to be in it; a suppressed one does not, whatever has come
+# of the removal.
 _LISTED = """
     with known as (
         select known.key_type, known.match_key, known.key_value, known.is_in_doubt
@@ -24,6 +25,12 @@ _LISTED = """
                 moved.cohort_name = $name
                 and known.key_type = moved.key_type
                 and known.match_key = moved.match_key
+        anti join cohorts.suppressed_keys as suppressed
+            on
+                known.sync_name = suppressed.sync_name
+                and known.cohort_name = suppressed.cohort_name
+                and known.key_type = suppressed.key_type
+                and known.match_key = suppressed.match_key
         where
             known.sync_name = $sync
             and known.cohort_name = $name

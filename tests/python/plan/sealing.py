@@ -85,6 +85,10 @@ def payload_of(connection: DuckDBPyConnection, seed: int) -> None:
         " key_value, true as is_confirmed, false as is_in_doubt from payloads.all where phase = 1"
     )
     connection.execute(
+        "create table cohorts.suppressed_keys (sync_name varchar, cohort_name varchar,"
+        " key_type varchar, match_key varchar)"
+    )
+    connection.execute(
         "create table fields.moengage_file_segments as select sync_name,"
         " if(position % 2 = 0, 'uid', 'moe_anonymous_id') as column_name, key_value"
         " from payloads.all where sync_name = 'moe'"
