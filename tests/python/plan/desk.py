@@ -47,6 +47,7 @@ GIVEN = (
 )
 MODELS = (
     "cohorts__sync_totals",
+    "cohorts__suppressed_keys",
     "payloads__clevertap_cohort_changes",
     "payloads__moengage_cohort_changes",
     "fields__moengage_file_segments",
