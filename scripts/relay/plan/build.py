@@ -26,6 +26,7 @@ _manifests: dict[tuple[str, str], Any] = {}
 _BUILD = ("build", "--exclude-resource-type", "unit_test", "--no-write-json")
 # Tests that come with a model are not run with it.
 _WITHOUT_ITS_TESTS = ("--indirect-selection", "empty")
+_COHORT_DESTINATIONS = {"clevertap", "lytics", "moengage"}
 _BAD = {"error", "fail", "runtime error", "partial success"}
 
 
@@ -52,7 +53,7 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
     if arguments:
         return run_dbt(settings, [*_BUILD, *arguments])
     project = _fingerprint(_manifest(settings))
-    inputs, built = _look(settings)
+    inputs, built, destinations = _look(settings)
     if whole or built.get(_PROJECT) != project:
         _note_built(settings, {})
         nodes = run_dbt(settings, [*_BUILD, *(() if whole else ("--exclude", "test_type:generic"))])
@@ -60,11 +61,13 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
         changed = sorted(name for name, state in inputs.items() if built.get(name) != state)
         if not changed:
             return 0
-        made = _made_from(_manifest(settings), changed)
+        # Who is added or taken out changes what every destination's tables hold.
+        unused = set() if "syncs" in changed else _COHORT_DESTINATIONS - destinations
+        made = _made_from(_manifest(settings), changed, unused)
         selection = ("--select", "test_type:singular", *made)
         nodes = run_dbt(settings, [*_BUILD, *_WITHOUT_ITS_TESTS, *selection])
     # Looked at once more: what waits to be sent is another thing now.
-    inputs, _ = _look(settings)
+    inputs, *_ = _look(settings)
     _note_built(settings, {_PROJECT: project, **inputs})
     return nodes
 
@@ -104,10 +107,12 @@ def _manifest(settings: Settings) -> Any:
     return _manifests[key]
 
 
-def _made_from(manifest: Any, inputs: Collection[str]) -> list[str]:
+def _made_from(manifest: Any, inputs: Collection[str], unused: Collection[str]) -> list[str]:
     """The models that hold data of the inputs, in the order of their names.
 
     Views follow by themselves, except those whose text itself depends on data (`each_build`).
+    Tables of a destination that no sync goes to (`unused`) are empty and stay so; they have its
+    name after that of their room.
     """
     pending = [f"source.cohort_relay.raw.{name}" for name in inputs]
     reached: set[str] = set()
@@ -119,7 +124,8 @@ def _made_from(manifest: Any, inputs: Collection[str]) -> list[str]:
     return sorted(
         node.name
         for node in nodes
-        if node.config.materialized in {"table", "incremental"} or "each_build" in node.tags
+        if (node.config.materialized in {"table", "incremental"} or "each_build" in node.tags)
+        and node.name.partition("__")[2].partition("_")[0] not in unused
     )
 
 
@@ -131,10 +137,10 @@ def _fingerprint(manifest: Any) -> str:
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
-def _look(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
-    """What the raw tables hold, as far as dbt reads them, and what was noted of the last build.
+def _look(settings: Settings) -> tuple[dict[str, str], dict[str, str], set[str]]:
+    """What the raw tables hold, as far as dbt reads them; what was noted of the last build.
 
-    Both are texts by name: an input that has changed has another one.
+    Both are texts by name: an input that has changed has another one. Third, where syncs go.
     """
     with warehouse.connect(settings) as connection:
         inputs: dict[str, str] = dict(connection.execute(_INPUTS).fetchall())
@@ -142,7 +148,8 @@ def _look(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
             # It is to carry the time of this run.
             inputs["run"] += f" {settings.now().isoformat()}"
         built = dict(connection.execute("select name, state from raw.built").fetchall())
-    return inputs, built
+        syncs = connection.execute("select distinct destination from raw.syncs").fetchall()
+    return inputs, built, {str(destination) for (destination,) in syncs}
 
 
 def _something_waits(connection: DuckDBPyConnection) -> bool:

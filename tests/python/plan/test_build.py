@@ -1,0 +1,105 @@
+"""A build runs what hangs on inputs that have changed since the last one, and nothing else."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from relay import warehouse
+from relay.plan import build as module
+from relay.plan.build import build
+from relay.settings import Settings, load_settings
+
+SYNCS = """version: 1
+cohort_syncs:
+  - {name: one, cohort_id: "7", destination: moengage}
+"""
+MORE = '  - {name: two, cohort_id: "7", destination: lytics}\n'
+NOW = "2026-03-01T12:00:00+00:00"
+LATER = "2026-03-01T13:00:00+00:00"
+SNAPSHOT = """
+    insert into raw.amplitude_cohort_snapshots
+    values
+    ('7@1', '7', 'Cart', 1, timestamp '2026-03-01', 1, 1, 'f', 'x', 1, timestamp '2026-03-01');
+    insert into raw.amplitude_cohort_members
+    values ('7', 1, 'ann', null, 1, timestamp '2026-03-01', null, 'f', 1)
+"""
+
+Build = Callable[..., list[str]]
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """Builds the home at a time and gives the models and tests that were selected for it."""
+    ran: list[Sequence[str]] = []
+    run_dbt = module.run_dbt
+
+    def watched(settings: Settings, arguments: Sequence[str]) -> int:
+        ran.append(arguments)
+        return run_dbt(settings, arguments)
+
+    monkeypatch.setattr(module, "run_dbt", watched)
+
+    def at(now: str, syncs: str = SYNCS, change: str = "") -> list[str]:
+        (tmp_path / "syncs.yml").write_text(syncs, encoding="utf-8")
+        settings = load_settings(tmp_path, environ={"RELAY_NOW": now})
+        with warehouse.lock(settings.home, "test"):
+            if change:
+                with warehouse.connect(settings) as connection:
+                    connection.execute(change)
+            ran.clear()
+            nodes = build(settings)
+        assert (nodes > 0) == bool(ran)
+        return [name for arguments in ran for name in arguments]
+
+    return at
+
+
+def test_a_build_runs_what_hangs_on_what_changed(built: Build) -> None:
+    assert "--select" not in built(NOW)
+    # Nothing is new, an hour later either.
+    assert built(LATER) == []
+
+    entered = built(LATER, change=SNAPSHOT)
+    assert {"identity__members", "cohorts__membership_changes"} < set(entered)
+    assert "payloads__moengage_cohort_changes" in entered
+    # Nothing goes to Lytics, and the ledger says what it said.
+    assert "payloads__lytics_cohorts" not in entered
+    assert "ledger__key_states" not in entered
+
+    # What waits to be sent carries the time of the run; with the same time it is the same.
+    assert "payloads__moengage_cohort_changes" not in built(LATER)
+    assert "fields__lytics_cohort_changes" not in built(NOW)
+
+    # A further destination gets its tables.
+    added = built(NOW, SYNCS + MORE)
+    assert {"cohorts__current_syncs", "payloads__lytics_cohorts"} < set(added)
+    assert built(NOW, SYNCS + MORE) == []
+
+
+def test_a_model_that_failed_is_run_again(built: Build, tmp_path: Path) -> None:
+    built(NOW)
+    settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
+    with warehouse.connect(settings) as connection:
+        connection.execute(SNAPSHOT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "run_dbt", _stopped)
+        with pytest.raises(RuntimeError, match="stopped"):
+            built(NOW)
+    assert "cohorts__membership_changes" in built(NOW)
+
+
+def _stopped(settings: Settings, arguments: Sequence[str]) -> int:
+    raise RuntimeError("stopped")
+
+
+def test_every_input_of_the_models_is_looked_at(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
+    manifest = module._manifest(settings)
+    read = {
+        source.name
+        for source_id, source in manifest.sources.items()
+        if any(child.startswith("model.") for child in manifest.child_map[source_id])
+    }
+    inputs, *_ = module._look(settings)
+    assert read == set(inputs)
