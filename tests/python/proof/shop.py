@@ -123,7 +123,7 @@ class Shop:
     def copies(self) -> dict[str, Counter[str]]:
         """How often each thing that counts was stored: CleverTap's events, Lytics', Amplitude's.
 
-        An event of CleverTap's is one of its day: a plan that goes on after a kill has a later time.
+        An event of CleverTap's is one of its day: a plan made after a kill has a later time.
         """
         clevertap = Counter(
             f"{event['key_value']} {event['evtData'].get('Action')} {event['ts'] // 86_400}"
