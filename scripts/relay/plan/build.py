@@ -61,6 +61,8 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
         changed = sorted(name for name, state in inputs.items() if built.get(name) != state)
         if not changed:
             return 0
+        # Should this build not come to its end, they count as changed, even if they change back.
+        _note_built(settings, {name: built[name] for name in built.keys() - set(changed)})
         # Who is added or taken out changes what every destination's tables hold.
         unused = set() if "syncs" in changed else _COHORT_DESTINATIONS - destinations
         made = _made_from(_manifest(settings), changed, unused)
