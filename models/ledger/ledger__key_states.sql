@@ -27,27 +27,6 @@ outcomes as (
 
 ),
 
-positions as (
-
-    select * from outcomes
-    where row_position is not null
-
-),
-
-requests as (
-
-    select * from outcomes
-    where request is not null and row_position is null
-
-),
-
-whole_syncs as (
-
-    select * from outcomes
-    where request is null and row_position is null
-
-),
-
 plan_syncs as (
 
     select * from {{ ref('stg_ledger__plan_syncs') }}
@@ -74,21 +53,7 @@ told_rows as (
     from plan_rows
     inner join plan_syncs
         on plan_rows.plan_id = plan_syncs.plan_id and plan_rows.sync_name = plan_syncs.sync_name
-    left join positions
-        on
-            plan_rows.plan_id = positions.plan_id
-            and plan_rows.sync_name = positions.sync_name
-            and plan_rows.request = positions.request
-            and plan_rows.row_position = positions.row_position
-    left join requests
-        on
-            plan_rows.plan_id = requests.plan_id
-            and plan_rows.sync_name = requests.sync_name
-            and plan_rows.request = requests.request
-    left join whole_syncs
-        on
-            plan_rows.plan_id = whole_syncs.plan_id
-            and plan_rows.sync_name = whole_syncs.sync_name
+    {{ join_what_was_told('plan_rows') }}
 
 ),
 

@@ -52,27 +52,6 @@ plans as (
 
 ),
 
-positions as (
-
-    select * from outcomes
-    where row_position is not null
-
-),
-
-requests as (
-
-    select * from outcomes
-    where request is not null and row_position is null
-
-),
-
-whole_syncs as (
-
-    select * from outcomes
-    where request is null and row_position is null
-
-),
-
 -- Narrowed to those plans before anything is joined: a long history is passed over.
 plan_rows as (
 
@@ -94,21 +73,7 @@ told_rows as (
         plan_rows.sync_name,
         coalesce(positions.told, requests.told, whole_syncs.told) as told
     from plan_rows
-    left join positions
-        on
-            plan_rows.plan_id = positions.plan_id
-            and plan_rows.sync_name = positions.sync_name
-            and plan_rows.request = positions.request
-            and plan_rows.row_position = positions.row_position
-    left join requests
-        on
-            plan_rows.plan_id = requests.plan_id
-            and plan_rows.sync_name = requests.sync_name
-            and plan_rows.request = requests.request
-    left join whole_syncs
-        on
-            plan_rows.plan_id = whole_syncs.plan_id
-            and plan_rows.sync_name = whole_syncs.sync_name
+    {{ join_what_was_told('plan_rows') }}
 
 ),
 
