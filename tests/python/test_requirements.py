@@ -1,4 +1,4 @@
-"""What the product imports is among what `make run` installs, not only among its developers' tools."""
+"""What the product imports is what `make run` installs, not only what its developers have."""
 
 import ast
 import re
