@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -24,8 +25,32 @@ from relay.faultpoints import reach
 from relay.ledger_tables import refresh_ledger_tables
 from relay.settings import Home, Settings
 
-# The homes this process has locked: path of the lock file -> open descriptor and depth.
-_held: dict[Path, tuple[int, int]] = {}
+_RAW_TABLES = resources.files("relay").joinpath("raw.sql").read_text(encoding="utf-8")
+
+
+@dataclass
+class _Held:
+    """A lock of this process.
+
+    Attributes:
+        descriptor: Of the lock file, open.
+        depth: How many nested calls hold it.
+        warehouse: Keeps the warehouse open from its first use to the end of the lock: opening reads
+            the catalog, closing writes a checkpoint, and one command connects a dozen times.
+    """
+
+    descriptor: int
+    depth: int = 1
+    warehouse: DuckDBPyConnection | None = None
+
+    def close_warehouse(self) -> None:
+        if self.warehouse is not None:
+            self.warehouse.close()
+            self.warehouse = None
+
+
+# The homes this process has locked, by the path of their lock file.
+_held: dict[Path, _Held] = {}
 
 
 @contextmanager
@@ -49,8 +74,7 @@ def acquire_lock(home: Home, command: str) -> None:
     """Take the lock, or one level more of it. See `lock`."""
     path = home.lock_file.resolve()
     if path in _held:
-        descriptor, depth = _held[path]
-        _held[path] = (descriptor, depth + 1)
+        _held[path].depth += 1
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -65,19 +89,20 @@ def acquire_lock(home: Home, command: str) -> None:
     about = {"pid": os.getpid(), "command": command, "since": datetime.now(UTC).isoformat()}
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(about).encode(), 0)
-    _held[path] = (descriptor, 1)
+    _held[path] = _Held(descriptor)
 
 
 def release_lock(home: Home) -> None:
     """Give one level of the lock back; the last one frees it."""
     path = home.lock_file.resolve()
-    descriptor, depth = _held[path]
-    if depth > 1:
-        _held[path] = (descriptor, depth - 1)
+    held = _held[path]
+    held.depth -= 1
+    if held.depth:
         return
     del _held[path]
-    os.ftruncate(descriptor, 0)
-    os.close(descriptor)
+    held.close_warehouse()
+    os.ftruncate(held.descriptor, 0)
+    os.close(held.descriptor)
 
 
 def lock_holder(home: Home) -> dict[str, str] | None:
@@ -135,8 +160,16 @@ def read(home: Home) -> DuckDBPyConnection:
 
 
 def prepare(connection: DuckDBPyConnection, settings: Settings) -> None:
-    """Make the raw tables that are not there, and bring configuration and ledger into theirs."""
-    connection.execute(resources.files("relay").joinpath("raw.sql").read_text(encoding="utf-8"))
+    """Make the raw tables that are not there, and bring configuration and ledger into theirs.
+
+    Until the lock is given back or the analysts' copy is published, the file stays open.
+    """
+    held = _held.get(settings.home.lock_file.resolve())
+    if held is None or held.warehouse is None:
+        connection.execute(_RAW_TABLES)
+        if held is not None:
+            # Not a cursor of this connection: it would be closed with it.
+            held.warehouse = duckdb.connect(str(settings.home.database))
     write_config_tables(connection, settings)
     refresh_ledger_tables(connection, settings.home)
 
@@ -158,10 +191,12 @@ def transaction(connection: DuckDBPyConnection) -> Iterator[None]:
 def publish(home: Home) -> Path:
     """Replace `analytics.duckdb` by a copy of the warehouse, atomically.
 
-    The warehouse must be closed: only then is everything in its one file. Readers that have the
+    The warehouse is closed first: only then is everything in its one file. Readers that have the
     old copy open keep it; new ones see the new one. A write-ahead log that an analyst's own session
     left beside the old copy belongs to that copy, and would spoil the new one: it goes first.
     """
+    if held := _held.get(home.lock_file.resolve()):
+        held.close_warehouse()
     write_ahead_log = home.database.with_name(home.database.name + ".wal")
     if write_ahead_log.exists():
         duckdb.connect(str(home.database)).close()

@@ -149,9 +149,9 @@ _FIELDS = ("scope", "merge_time", "merge_server_time", "amplitude_id", "merged_a
 _KINDS = ("integer", "integer", "integer", "amplitude", "amplitude")
 
 
-def _field(name: str, kind: str) -> str:
-    value = f"try(json_extract(line, '$.{name}'))"
-    return f"try_cast({cell(literal(kind), f'try(json_type({value}))', value)} as bigint) as {name}"
+def _field(place: int, kind: str) -> str:
+    text = cell(literal(kind), f"types[{place}]", f"found[{place}]")
+    return f"try_cast({text} as bigint) as {_FIELDS[place - 1]}"
 
 
 def _is_same(name: str) -> str:
@@ -165,14 +165,20 @@ def _read(line: str) -> str:
         line_id,
         source_file,
         line_number,
-        {", ".join(_field(name, kind) for name, kind in zip(_FIELDS, _KINDS, strict=True))},
+        {", ".join(_field(place, kind) for place, kind in enumerate(_KINDS, start=1))},
         case
             when line is null then 'is not UTF-8 text'
             when not json_valid(line) then 'is not JSON'
             when amplitude_id is null then 'has no amplitude_id'
             when merged_amplitude_id is null then 'has no merged_amplitude_id'
         end as problem
-    from (select line_id, source_file, line_number, {line} as line from unit_lines)
+    from (
+        select
+            *,
+            try(json_extract(line, {[f"$.{name}" for name in _FIELDS]})) as found,
+            list_transform(found, lambda value: json_type(value)) as types
+        from (select line_id, source_file, line_number, {line} as line from unit_lines)
+    )
 """
 
 

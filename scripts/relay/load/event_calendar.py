@@ -87,30 +87,29 @@ class Calendar:
 
     def mark_read(
         self,
-        span: Span,
+        read: Mapping[Span, datetime],
         counts: Mapping[datetime, int],
         *,
-        read_at: datetime,
         landed: Landed | None = None,
         load_id: int | None = None,
         is_new: bool = False,
     ) -> None:
-        """Note what a span's bytes brought; the caller holds the transaction that stores it.
+        """Note what the bytes of spans brought; the caller holds the transaction that stores it.
 
         An hour that was read before keeps what is known of it, but may be final now, unless there
         is something new and the bytes have lines of the hour.
 
         Args:
-            span: The hours that were asked for.
+            read: The spans that were asked for, and when each was.
             counts: Lines per hour; an hour that is missing had none.
-            read_at: When they were asked for.
             landed: The bytes; None where Amplitude said that there is no data.
             load_id: The load that read them.
             is_new: Whether it stored anything.
         """
-        own = self._own(span.hours) | {
-            "counts": _list(counts.get(hour, 0) for hour in span.hours),
-            "finals": _list(is_final(hour, read_at, self.lookback) for hour in span.hours),
+        read_at = {hour: moment for span, moment in read.items() for hour in span.hours}
+        own = self._own(read_at) | {
+            "counts": _list(counts.get(hour, 0) for hour in read_at),
+            "finals": _list(is_final(*one, self.lookback) for one in read_at.items()),
             "source_file": landed.source_file if landed else None,
             "sha256": landed.sha256 if landed else None,
             "load_id": load_id,
@@ -118,7 +117,7 @@ class Calendar:
         self._execute(_MARK_FINAL, own)
         self._execute(_FORGET_UNREAD, own)
         if is_new:
-            found = _list(_naive(hour) for hour in span.hours if counts.get(hour))
+            found = _list(_naive(hour) for hour in read_at if counts.get(hour))
             self._execute(_FORGET, own | {"hours": found})
         self._execute(_MARK_READ, own)
 

@@ -81,6 +81,7 @@ class ExportRun:
         self.progress = progress
         self.result = LoadResult(SOURCE)
         self.hours: list[datetime] = []
+        self._without_data: dict[Span, datetime] = {}
 
     @property
     def folder(self) -> str:
@@ -115,7 +116,7 @@ class ExportRun:
 
     def fetch_and_store(self, api: AmplitudeApi, spans: list[Span]) -> None:
         """Ask for the spans, a few at a time, and store each as it comes, oldest first."""
-        with _pool(api.stop) as pool:
+        with self._settled(), _pool(api.stop) as pool:
             waiting: list[Future[list[Fetched]]] = []
             todo = iter(spans)
 
@@ -185,15 +186,32 @@ class ExportRun:
             self.progress.received(len(piece))
             yield piece
 
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Note the spans without data at the end of the block, all at once.
+
+        A long backfill has hundreds of them. Of a process that is killed before, they are asked
+        for again.
+        """
+        try:
+            yield
+        finally:
+            if self._without_data:
+                with transaction(self.connection):
+                    self.calendar.mark_read(self._without_data, {})
+                self._without_data.clear()
+
     def store(self, fetched: Fetched) -> None:
-        """Store what came for a span, in one transaction, and note it in the calendar."""
+        """Store what came for a span, in one transaction, and note it in the calendar.
+
+        That there is no data is noted when `fetch_and_store` ends.
+        """
         self.hours += fetched.span.hours
         try:
             if fetched.failure is not None:
                 self._fail(fetched, fetched.failure)
             elif fetched.landed is None:
-                with transaction(self.connection):
-                    self.calendar.mark_read(fetched.span, {}, read_at=fetched.read_at)
+                self._without_data[fetched.span] = fetched.read_at
             else:
                 self._store_archive(fetched, fetched.landed)
         finally:
@@ -222,9 +240,8 @@ class ExportRun:
                         load_id=stored.load_id,
                     )
                 self.calendar.mark_read(
-                    fetched.span,
+                    {fetched.span: fetched.read_at},
                     stored.hours,
-                    read_at=fetched.read_at,
                     landed=landed,
                     load_id=stored.load_id,
                     is_new=stored.is_new,

@@ -24,6 +24,7 @@ _PROJECT = "the project"
 _manifests: dict[tuple[str, str], Any] = {}
 
 _BUILD = ("build", "--exclude-resource-type", "unit_test", "--no-write-json")
+_DUE = "due"
 # Tests that come with a model are not run with it.
 _WITHOUT_ITS_TESTS = ("--indirect-selection", "empty")
 _COHORT_DESTINATIONS = {"clevertap", "lytics", "moengage"}
@@ -65,9 +66,8 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
         _note_built(settings, {name: built[name] for name in built.keys() - set(changed)})
         # Who is added or taken out changes what every destination's tables hold.
         unused = set() if "syncs" in changed else _COHORT_DESTINATIONS - destinations
-        made = _made_from(_manifest(settings), changed, unused)
-        selection = ("--select", "test_type:singular", *made)
-        nodes = run_dbt(settings, [*_BUILD, *_WITHOUT_ITS_TESTS, *selection])
+        with _tagged(_to_run(_manifest(settings), changed, unused)):
+            nodes = run_dbt(settings, [*_BUILD, *_WITHOUT_ITS_TESTS, "--select", f"tag:{_DUE}"])
     # Looked at once more: what waits to be sent is another thing now.
     inputs, *_ = _look(settings)
     _note_built(settings, {_PROJECT: project, **inputs})
@@ -109,26 +109,43 @@ def _manifest(settings: Settings) -> Any:
     return _manifests[key]
 
 
-def _made_from(manifest: Any, inputs: Collection[str], unused: Collection[str]) -> list[str]:
-    """The models that hold data of the inputs, in the order of their names.
+def _to_run(manifest: Any, inputs: Collection[str], unused: Collection[str]) -> list[Any]:
+    """The models that hold data of the inputs, and the tests of the data as a whole.
 
     Views follow by themselves, except those whose text itself depends on data (`each_build`).
     Tables of a destination that no sync goes to (`unused`) are empty and stay so; they have its
     name after that of their room.
     """
+    from dbt.contracts.graph.nodes import SingularTestNode
+
     pending = [f"source.cohort_relay.raw.{name}" for name in inputs]
     reached: set[str] = set()
     while pending:
         children = set(manifest.child_map.get(pending.pop(), ())) - reached
         reached |= children
         pending += children
-    nodes = [manifest.nodes[name] for name in reached if name.startswith("model.")]
-    return sorted(
-        node.name
-        for node in nodes
-        if (node.config.materialized in {"table", "incremental"} or "each_build" in node.tags)
-        and node.name.partition("__")[2].partition("_")[0] not in unused
-    )
+    models = (manifest.nodes[name] for name in reached if name.startswith("model."))
+    return [
+        *(
+            model
+            for model in models
+            if (model.config.materialized in {"table", "incremental"} or "each_build" in model.tags)
+            and model.name.partition("__")[2].partition("_")[0] not in unused
+        ),
+        *(node for node in manifest.nodes.values() if isinstance(node, SingularTestNode)),
+    ]
+
+
+@contextmanager
+def _tagged(nodes: Collection[Any]) -> Iterator[None]:
+    """Have dbt find the nodes by one tag: of every name it is told, it looks at every node."""
+    for node in nodes:
+        node.tags.append(_DUE)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            node.tags.remove(_DUE)
 
 
 def _fingerprint(manifest: Any) -> str:

@@ -35,7 +35,9 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     run_dbt = module.run_dbt
 
     def watched(settings: Settings, arguments: Sequence[str]) -> int:
-        ran.append(arguments)
+        nodes = module._manifest(settings).nodes.values()
+        due = [node.name for node in nodes if "due" in node.tags]
+        ran.append([*arguments, *due])
         return run_dbt(settings, arguments)
 
     monkeypatch.setattr(module, "run_dbt", watched)
