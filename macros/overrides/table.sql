@@ -1,8 +1,6 @@
 {#-
   A table, replaced within its transaction. DuckDB can do that; what dbt-duckdb does for every engine
-  behind it (a second table, two renames, a drop after the commit) is eight statements a model. A
-  contract is held against the table, before the commit, where that is a glance: asking the query
-  would plan it once more.
+  behind it (a second table, two renames, a drop after the commit) is eight statements a model.
 -#}
 {% materialization table, adapter='duckdb' %}
 
@@ -13,16 +11,9 @@
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
   {% call statement('main') -%}
-    {% if existing is not none -%}
-      drop {{ existing.type }} {{ existing }};
-    {% endif -%}
-    create table {{ target }} as (
-      {{ compiled_code }}
-    )
+    {{ replace_table(existing, target, compiled_code) }}
   {%- endcall %}
-  {%- if config.get('contract').enforced -%}
-    {%- do get_assert_columns_equivalent('select * from ' ~ target) -%}
-  {%- endif %}
+  {%- do hold_contract(target) %}
 
   {{ run_hooks(post_hooks, inside_transaction=True) }}
   {{ adapter.commit() }}
@@ -31,3 +22,25 @@
   {{ return({'relations': [target]}) }}
 
 {% endmaterialization %}
+
+
+{#- Statements that make a table of a query, in place of what has its name. -#}
+{% macro replace_table(existing, target, query) -%}
+    {% if existing is not none -%}
+        drop {{ existing.type }} {{ existing }};
+    {% endif -%}
+    create table {{ target }} as (
+        {{ query }}
+    )
+{%- endmacro %}
+
+
+{#-
+  Holds the model's contract, if it has one, against the table just made, before the commit. That is a
+  glance; dbt asks the query, which plans it once more.
+-#}
+{% macro hold_contract(target) -%}
+    {%- if config.get('contract').enforced -%}
+        {%- do get_assert_columns_equivalent('select * from ' ~ target) -%}
+    {%- endif -%}
+{%- endmacro %}

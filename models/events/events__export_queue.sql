@@ -5,7 +5,8 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_all',
-        on_schema_change='fail'
+        on_schema_change='fail',
+        pre_hook="{{ remember_seen_load(this) }}"
     )
 }}
 
@@ -20,7 +21,7 @@ exports as (
 export_events as (
 
     select * from {{ ref('events__export_events') }}
-    where drop_reason is null
+    where drop_reason is null and load_id > coalesce(getvariable('seen_load'), 0)
 
 ),
 

@@ -1,5 +1,14 @@
 -- One row per export and event that is still to be delivered, with the values to address it by.
-{{ config(materialized='table') }}
+{{
+    config(
+        materialized='table',
+        pre_hook="set variable waiting_load = (
+            select coalesce(min(load_id), 9223372036854775807)
+            from {{ ref('events__export_queue') }}
+            where event_id is not null
+        )"
+    )
+}}
 
 with
 
@@ -12,7 +21,9 @@ queue as (
 
 export_events as (
 
+    -- What was delivered is history, and not looked at again.
     select * from {{ ref('events__export_events') }}
+    where load_id >= coalesce(getvariable('waiting_load'), 0)
 
 )
 

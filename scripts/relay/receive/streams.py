@@ -67,7 +67,7 @@ def streams_app(
             if size == 0:
                 return _answer(400, "the body is empty")
             try:
-                is_new = await run_in_threadpool(_land, home, spool, sha256, now())
+                is_new = await run_in_threadpool(land_body, home, spool, sha256, now())
             except OSError as error:
                 log.error("streams.not_landed", error=type(error).__name__, errno=error.errno)
                 return _answer(503, "the body could not be stored; send it again")
@@ -80,6 +80,23 @@ def streams_app(
     return Starlette(
         routes=[Route(path, receive, methods=["POST"]), Route("/health", health, methods=["GET"])]
     )
+
+
+def land_body(home: Home, body: IO[bytes], sha256: str, at: datetime) -> bool:
+    """Write a body durably to the folder of the day it came; False when it is there already.
+
+    Args:
+        home: Whose landing/.
+        body: Read from its beginning.
+        sha256: Of the body, in hex: its name.
+        at: When it came, UTC.
+    """
+    source_file = f"{STREAMS_FOLDER}/{at.date().isoformat()}/{sha256}.json"
+    if (home.landing / source_file).exists():
+        return False
+    body.seek(0)
+    land(home, source_file, iter(lambda: body.read(COPY_BYTES), b""))
+    return True
 
 
 def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
@@ -95,13 +112,3 @@ async def _spool(request: Request, spool: IO[bytes]) -> tuple[int, str]:
         size += len(chunk)
         spool.write(chunk)
     return size, digest.hexdigest()
-
-
-def _land(home: Home, spool: IO[bytes], sha256: str, at: datetime) -> bool:
-    """Write the body durably; False when that day's folder has it already."""
-    source_file = f"{STREAMS_FOLDER}/{at.date().isoformat()}/{sha256}.json"
-    if (home.landing / source_file).exists():
-        return False
-    spool.seek(0)
-    land(home, source_file, iter(lambda: spool.read(COPY_BYTES), b""))
-    return True

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,9 +29,10 @@ from relay.emulate.clock import Clock
 from relay.emulate.house import Emulators
 from relay.errors import RelayError
 from relay.load.amplitude_merges import load_merge_files
-from relay.load.engagement import load_clevertap_files, load_moengage_events
+from relay.load.engagement import load_clevertap_files
 from relay.load.known_users import load_known_users
 from relay.plan.make import PlanOutcome, PlanRequest, make_undo
+from relay.receive.streams import land_body
 from relay.rehearsal.home import begin
 from relay.rehearsal.stage import stage_amplitude
 from relay.rehearsal.world import Moment, World
@@ -157,7 +160,12 @@ def _day(
 def _load_files(
     settings: Settings, moment: Moment, before: Moment | None, emulators: Emulators
 ) -> None:
-    """What comes as files: merged ids from the bucket, engagement events, MoEngage's directory."""
+    """What comes by itself: merged ids from the bucket, engagement events, MoEngage's directory.
+
+    MoEngage's events come to the webhook, so that `sync` finds their bodies in landing/.
+    """
+    for body in moment.moengage_bodies():
+        land_body(settings.home, BytesIO(body), sha256(body).hexdigest(), moment.now)
     with (
         TemporaryDirectory() as folder,
         warehouse.lock(settings.home, "relay load"),
@@ -167,8 +175,6 @@ def _load_files(
         merges = _written(place / "merges", moment.merge_files(before.now if before else None))
         if merges:
             load_merge_files(connection, settings, merges)
-        streams = _written(place / "moengage", moment.moengage_files())
-        load_moengage_events(connection, settings, streams)
         zone = emulators.environ["CLEVERTAP_TIMEZONE"]
         exports = _written(place / "clevertap", moment.clevertap_files(zone))
         load_clevertap_files(connection, settings, exports)

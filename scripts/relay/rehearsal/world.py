@@ -276,10 +276,14 @@ class Moment:
         """What `moengage` or `clevertap` has to tell now, and what Amplitude is to be told."""
         return engagements(self._world.facts, vendor, self.step)
 
+    def moengage_bodies(self) -> Iterator[bytes]:
+        """Streams request bodies of the events."""
+        return moengage_bodies(self.engagements("moengage"))
+
     def moengage_files(self) -> Iterator[tuple[str, bytes]]:
         """Streams request bodies and a cloud export file of the same events, (name, bytes)."""
         events = self.engagements("moengage")
-        for number, body in enumerate(moengage_bodies(events), start=1):
+        for number, body in enumerate(self.moengage_bodies(), start=1):
             yield f"streams-{self.step}-{number:03d}.json", body
         yield f"event_exports_{to_ms(self.now) // 1000}.json.gz", moengage_export(events)
 
