@@ -27,7 +27,7 @@ _BUILD = ("build", "--exclude-resource-type", "unit_test", "--no-write-json")
 _DUE = "due"
 # Tests that come with a model are not run with it.
 _WITHOUT_ITS_TESTS = ("--indirect-selection", "empty")
-_COHORT_DESTINATIONS = {"clevertap", "lytics", "moengage"}
+_DESTINATIONS = {"amplitude", "clevertap", "lytics", "moengage"}
 _BAD = {"error", "fail", "runtime error", "partial success"}
 
 
@@ -54,7 +54,7 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
     if arguments:
         return run_dbt(settings, [*_BUILD, *arguments])
     project = _fingerprint(_manifest(settings))
-    inputs, built, destinations = _look(settings)
+    inputs, built, used = _look(settings)
     if whole or built.get(_PROJECT) != project:
         _note_built(settings, {})
         nodes = run_dbt(settings, [*_BUILD, *(() if whole else ("--exclude", "test_type:generic"))])
@@ -65,7 +65,7 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
         # Should this build not come to its end, they count as changed, even if they change back.
         _note_built(settings, {name: built[name] for name in built.keys() - set(changed)})
         # Who is added or taken out changes what every destination's tables hold.
-        unused = set() if "syncs" in changed else _COHORT_DESTINATIONS - destinations
+        unused = set() if {"syncs", "identities"} & set(changed) else _DESTINATIONS - used
         with _tagged(_to_run(_manifest(settings), changed, unused)):
             nodes = run_dbt(settings, [*_BUILD, *_WITHOUT_ITS_TESTS, "--select", f"tag:{_DUE}"])
     # Looked at once more: what waits to be sent is another thing now.
@@ -113,8 +113,7 @@ def _to_run(manifest: Any, inputs: Collection[str], unused: Collection[str]) -> 
     """The models that hold data of the inputs, and the tests of the data as a whole.
 
     Views follow by themselves, except those whose text itself depends on data (`each_build`).
-    Tables of a destination that no sync goes to (`unused`) are empty and stay so; they have its
-    name after that of their room.
+    Tables of a destination that nothing goes to (`unused`) are empty and stay so.
     """
     from dbt.contracts.graph.nodes import SingularTestNode
 
@@ -130,10 +129,16 @@ def _to_run(manifest: Any, inputs: Collection[str], unused: Collection[str]) -> 
             model
             for model in models
             if (model.config.materialized in {"table", "incremental"} or "each_build" in model.tags)
-            and model.name.partition("__")[2].partition("_")[0] not in unused
+            and _destination_of(model.name) not in unused
         ),
         *(node for node in manifest.nodes.values() if isinstance(node, SingularTestNode)),
     ]
+
+
+def _destination_of(model: str) -> str:
+    """The destination whose model it is: Amplitude's room is `events`; others stand in the name."""
+    room, _, name = model.partition("__")
+    return "amplitude" if room == "events" else name.partition("_")[0]
 
 
 @contextmanager
@@ -159,7 +164,7 @@ def _fingerprint(manifest: Any) -> str:
 def _look(settings: Settings) -> tuple[dict[str, str], dict[str, str], set[str]]:
     """What the raw tables hold, as far as dbt reads them; what was noted of the last build.
 
-    Both are texts by name: an input that has changed has another one. Third, where syncs go.
+    Both are texts by name: an input that has changed has another one. Third, where anything goes.
     """
     with warehouse.connect(settings) as connection:
         inputs: dict[str, str] = dict(connection.execute(_INPUTS).fetchall())
@@ -167,8 +172,10 @@ def _look(settings: Settings) -> tuple[dict[str, str], dict[str, str], set[str]]
             # It is to carry the time of this run.
             inputs["run"] += f" {settings.now().isoformat()}"
         built = dict(connection.execute("select name, state from raw.built").fetchall())
-        syncs = connection.execute("select distinct destination from raw.syncs").fetchall()
-    return inputs, built, {str(destination) for (destination,) in syncs}
+        used = connection.execute(
+            "select destination from raw.syncs union select 'amplitude' from raw.identities"
+        ).fetchall()
+    return inputs, built, {str(destination) for (destination,) in used}
 
 
 def _something_waits(connection: DuckDBPyConnection) -> bool:

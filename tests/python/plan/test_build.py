@@ -68,6 +68,11 @@ def test_a_build_runs_what_hangs_on_what_changed(built: Build) -> None:
     # Nothing goes to Lytics, and the ledger says what it said.
     assert "payloads__lytics_cohorts" not in entered
     assert "ledger__key_states" not in entered
+    # Nor is anything exported to Amplitude, until there is an identity to set.
+    assert not {"events__export_queue", "payloads__amplitude_identities"} & set(entered)
+    named = built(LATER, change="insert into raw.identities values (1, 'ann', 'ann@x.org', null)")
+    assert "payloads__amplitude_identities" in named
+    assert "payloads__amplitude_identities" in built(LATER, change="delete from raw.identities")
 
     # What waits to be sent carries the time of the run; with the same time it is the same.
     assert "payloads__moengage_cohort_changes" not in built(LATER)
