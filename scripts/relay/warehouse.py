@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -172,6 +173,15 @@ def prepare(connection: DuckDBPyConnection, settings: Settings) -> None:
             held.warehouse = duckdb.connect(str(settings.home.database))
     write_config_tables(connection, settings)
     refresh_ledger_tables(connection, settings.home)
+
+
+def fetch(
+    connection: DuckDBPyConnection, query: str, parameters: object = None
+) -> list[dict[str, Any]]:
+    """The rows of a query, in its order, each by the names of its columns."""
+    cursor = connection.execute(query, parameters)
+    columns = [column[0] for column in cursor.description or []]
+    return [dict(zip(columns, values, strict=True)) for values in cursor.fetchall()]
 
 
 @contextmanager

@@ -240,7 +240,8 @@ def _candidates(
     connection: DuckDBPyConnection, settings: Settings, request: PlanRequest
 ) -> list[Candidate]:
     """Every enabled sync (or the named ones), with what the models say of it."""
-    cursor = connection.execute(
+    rows = warehouse.fetch(
+        connection,
         """
         select
             syncs.sync_name as name,
@@ -297,14 +298,12 @@ def _candidates(
             on syncs.sync_name = unfinished.sync_name
         where syncs.is_enabled
         order by syncs.position, syncs.sync_name
-        """
+        """,
     )
-    columns = [column[0] for column in cursor.description or []]
     by_name = {sync.name: sync for sync in settings.config.syncs}
     named = [*request.syncs, *request.adopt]
     found = []
-    for values in cursor.fetchall():
-        row = dict(zip(columns, values, strict=True))
+    for row in rows:
         config = by_name[row.pop("config_name")]
         last_run_at = row.pop("last_run_at")
         is_unfinished = row.pop("is_unfinished")

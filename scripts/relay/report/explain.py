@@ -6,6 +6,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from relay import warehouse
 from relay.report.find_person import Person, find_person
 
 _PERSON = """
@@ -176,12 +177,8 @@ def _rows(connection: DuckDBPyConnection, query: str, person: Person) -> list[di
 def _fetch(
     connection: DuckDBPyConnection, query: str, parameters: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    cursor = connection.execute(query, dict(parameters))
-    columns = [column[0] for column in cursor.description or []]
-    return [
-        {name: _shown(value) for name, value in zip(columns, values, strict=True)}
-        for values in cursor.fetchall()
-    ]
+    rows = warehouse.fetch(connection, query, dict(parameters))
+    return [{name: _shown(value) for name, value in row.items()} for row in rows]
 
 
 def _shown(value: Any) -> Any:

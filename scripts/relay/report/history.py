@@ -4,6 +4,8 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from relay import warehouse
+
 _HISTORY = """
 select
     plan_id,
@@ -34,9 +36,7 @@ def history(connection: DuckDBPyConnection, limit: int) -> list[dict[str, Any]]:
     Returns:
         Entries whose outcomes add up to `planned`; times in ISO 8601, UTC.
     """
-    cursor = connection.execute(_HISTORY, [limit])
-    columns = [column[0] for column in cursor.description or []]
-    entries = [dict(zip(columns, values, strict=True)) for values in cursor.fetchall()]
+    entries = warehouse.fetch(connection, _HISTORY, [limit])
     for entry in entries:
         for name in ("planned_at", "confirmed_at"):
             if entry[name] is not None:

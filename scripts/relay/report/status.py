@@ -5,6 +5,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from relay import warehouse
 from relay.plan.schedule import is_due
 from relay.settings import Settings
 
@@ -94,11 +95,8 @@ def status(connection: DuckDBPyConnection, settings: Settings) -> list[dict[str,
     """
     now = settings.now()
     by_name = {sync.name: sync for sync in settings.config.syncs}
-    cursor = connection.execute(_STATUS)
-    columns = [column[0] for column in cursor.description or []]
     entries = []
-    for values in cursor.fetchall():
-        entry = dict(zip(columns, values, strict=True))
+    for entry in warehouse.fetch(connection, _STATUS):
         config = by_name.get(entry.pop("config_name"))
         last_run = entry.pop("last_run_at")
         last_run_at: datetime | None = None if last_run is None else last_run.replace(tzinfo=UTC)
