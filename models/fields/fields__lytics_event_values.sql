@@ -1,5 +1,5 @@
 -- One row per fragment, profile field and key in it: the newest value its events gave, or their
--- count.
+-- count. Fields that take a column as it is are made from fields__lytics_newest_rows.
 {{
     config(
         materialized='incremental',

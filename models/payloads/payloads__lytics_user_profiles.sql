@@ -52,14 +52,52 @@ mappings as (
         stream,
         target_field,
         source_field,
-        is_map
+        value_type,
+        layout,
+        is_map,
+        is_column
     from {{ ref('fields__lytics_mappings') }}
     where is_applied and problem is null
 
 ),
 
+event_columns as (
+
+    select
+        newest_rows.fragment_id,
+        newest_rows.order_key,
+        unnest([
+            { 'field': 'amplitude_id', 'value_text': newest_rows.amplitude_id },
+            { 'field': 'user_id', 'value_text': newest_rows.user_id },
+            {%- for name, column, kind in lytics_event_columns() %}
+                {
+                    'field': '{{ name }}',
+                    'value_text': {{ lytics_column_text('newest_rows.' ~ column, kind) }}
+                }{{ ',' if not loop.last }}
+            {%- endfor %}
+        ]) as entry
+    from {{ ref('fields__lytics_newest_rows') }} as newest_rows
+    semi join fragments
+        on newest_rows.fragment_id = fragments.fragment_id
+
+),
+
 stream_values as (
 
+    select
+        mappings.stream,
+        event_columns.fragment_id,
+        mappings.target_field,
+        cast(null as varchar) as map_key,
+        {{ lytics_value('event_columns.entry.value_text', 'mappings.value_type', 'mappings.layout') }}
+            as value_json,
+        cast(null as bigint) as value_count,
+        event_columns.order_key
+    from event_columns
+    inner join mappings
+        on event_columns.entry.field = mappings.source_field
+    where mappings.is_column and event_columns.entry.value_text is not null
+    union all
     select
         'amplitude_events' as stream,
         fragment_id,
