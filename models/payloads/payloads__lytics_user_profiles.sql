@@ -21,7 +21,9 @@ sources as (
 -- Only the people something moved for: a fragment came, went, or has new events, or a row is due.
 touched as (
 
-    select sources.*
+    select
+        sources.*,
+        row_number() over (order by sources.profile_id) as profile_number
     from sources
     {% if is_incremental() %}
         left join {{ this }} as done
@@ -34,7 +36,7 @@ touched as (
 fragments as (
 
     select
-        touched.profile_id,
+        touched.profile_number,
         profile_fragments.fragment_id,
         profile_fragments.amplitude_id,
         profile_fragments.user_id
@@ -52,8 +54,6 @@ mappings as (
         stream,
         target_field,
         source_field,
-        value_type,
-        layout,
         is_map,
         is_column
     from {{ ref('fields__lytics_mappings') }}
@@ -61,43 +61,38 @@ mappings as (
 
 ),
 
+-- What is said of a profile, one row a fragment and value. An id that must not be sent says nothing.
 event_columns as (
 
     select
-        newest_rows.fragment_id,
+        fragments.profile_number,
         newest_rows.order_key,
         unnest([
-            { 'field': 'amplitude_id', 'value_text': newest_rows.amplitude_id },
-            { 'field': 'user_id', 'value_text': newest_rows.user_id },
+            {%- for name in ('amplitude_id', 'user_id') %}
+                {
+                    'field': '{{ name }}',
+                    'value_json': if(
+                        fragments.{{ name }} is null,
+                        null,
+                        {{ lytics_column_json('newest_rows.' ~ name, 'text') }}
+                    )
+                },
+            {%- endfor %}
             {%- for name, column, kind in lytics_event_columns() %}
                 {
                     'field': '{{ name }}',
-                    'value_text': {{ lytics_column_text('newest_rows.' ~ column, kind) }}
+                    'value_json': {{ lytics_column_json('newest_rows.' ~ column, kind) }}
                 }{{ ',' if not loop.last }}
             {%- endfor %}
         ]) as entry
     from {{ ref('fields__lytics_newest_rows') }} as newest_rows
-    semi join fragments
+    inner join fragments
         on newest_rows.fragment_id = fragments.fragment_id
 
 ),
 
 stream_values as (
 
-    select
-        mappings.stream,
-        event_columns.fragment_id,
-        mappings.target_field,
-        cast(null as varchar) as map_key,
-        {{ lytics_value('event_columns.entry.value_text', 'mappings.value_type', 'mappings.layout') }}
-            as value_json,
-        cast(null as bigint) as value_count,
-        event_columns.order_key
-    from event_columns
-    inner join mappings
-        on event_columns.entry.field = mappings.source_field
-    where mappings.is_column and event_columns.entry.value_text is not null
-    union all
     select
         'amplitude_events' as stream,
         fragment_id,
@@ -121,16 +116,31 @@ stream_values as (
 
 ),
 
--- Latest by time wins, key by key in a map; counts add up.
-by_key as (
+profile_values as (
 
     select
-        fragments.profile_id,
-        stream_values.target_field,
-        stream_values.map_key,
+        event_columns.profile_number,
+        mappings.target_field,
         mappings.is_map,
-        arg_max(stream_values.value_json, stream_values.order_key) as value_json,
-        sum(stream_values.value_count) as value_count
+        cast(null as varchar) as map_key,
+        event_columns.entry.value_json,
+        cast(null as bigint) as value_count,
+        event_columns.order_key
+    from event_columns
+    inner join mappings
+        on event_columns.entry.field = mappings.source_field
+    where mappings.is_column and event_columns.entry.value_json is not null
+
+    union all
+
+    select
+        fragments.profile_number,
+        stream_values.target_field,
+        mappings.is_map,
+        stream_values.map_key,
+        stream_values.value_json,
+        stream_values.value_count,
+        stream_values.order_key
     from stream_values
     inner join fragments
         on stream_values.fragment_id = fragments.fragment_id
@@ -138,22 +148,34 @@ by_key as (
         on
             stream_values.stream = mappings.stream
             and stream_values.target_field = mappings.target_field
-    -- An id that must not be sent gives the profile nothing either.
     where
         case mappings.source_field
             when 'amplitude_id' then fragments.amplitude_id is not null
             when 'user_id' then fragments.user_id is not null
             else true
         end
-    group by
-        fragments.profile_id, stream_values.target_field, stream_values.map_key, mappings.is_map
+
+),
+
+-- Latest by time wins, key by key in a map; counts add up.
+by_key as (
+
+    select
+        profile_number,
+        target_field,
+        map_key,
+        is_map,
+        arg_max(value_json, order_key) as value_json,
+        sum(value_count) as value_count
+    from profile_values
+    group by profile_number, target_field, map_key, is_map
 
 ),
 
 by_field as (
 
     select
-        profile_id,
+        profile_number,
         target_field,
         if(
             is_map,
@@ -163,18 +185,18 @@ by_field as (
             any_value(value_json)
         ) as value_json
     from by_key
-    group by profile_id, target_field, is_map
+    group by profile_number, target_field, is_map
 
 ),
 
 rendered as (
 
     select
-        profile_id,
+        profile_number,
         '{' || array_to_string(list_sort(list(to_json(target_field) || ':' || value_json)), ',')
         || '}' as user_fields
     from by_field
-    group by profile_id
+    group by profile_number
 
 )
 
@@ -194,4 +216,4 @@ select
     touched.source_hash
 from touched
 inner join rendered
-    on touched.profile_id = rendered.profile_id
+    on touched.profile_number = rendered.profile_number
