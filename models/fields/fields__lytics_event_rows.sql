@@ -12,6 +12,7 @@
     'event_properties', 'global_user_properties', 'group_properties', 'groups', 'plan',
     'user_properties',
 ] -%}
+{%- set names_without_end = "'" ~ documents | join(".', '") ~ ".'" -%}
 {%- set as_text = {
     'amplitude_attribution_ids': "new_events.amplitude_attribution_ids ->> '$'",
     'data': "new_events.data ->> '$'",
@@ -63,18 +64,15 @@ events as (
             {%- endif %}
         {%- endfor %}
         new_events.load_id,
-        list_filter(
-            [
-                {%- for document in documents %}
-                    {
-                        'field': '{{ document }}',
-                        'nesting': 0,
-                        'json_value': new_events.{{ document }}
-                    }{{ ',' if not loop.last }}
-                {%- endfor %}
-            ],
-            lambda member: json_type(member.json_value) = 'OBJECT'
-        ) as members
+        [
+            {%- for document in documents %}
+                {
+                    'field': '{{ document }}',
+                    'nesting': 0,
+                    'json_value': new_events.{{ document }}
+                }{{ ',' if not loop.last }}
+            {%- endfor %}
+        ] as members
     from new_events
     inner join first_copies
         on
@@ -83,15 +81,28 @@ events as (
 
 ),
 
--- Members of objects within objects get the names of all of them, joined by dots.
-named as (
+-- Only objects have properties.
+documented as (
 
-    select * replace ({{ lytics_unnested(lytics_unnested('members')) }} as members)
+    select
+        * replace (
+            list_filter(
+                members, lambda member: json_type(member.json_value) = 'OBJECT'
+            ) as members
+        )
     from events
 
 ),
 
--- Deeper ones are rare. An object is no deeper than it has braces.
+-- Members of objects within objects get the names of all of them, joined by dots. Two levels at
+-- once; more are rare, and dearer.
+named as (
+
+    select * replace ({{ lytics_unnested(lytics_unnested('members')) }} as members)
+    from documented
+
+),
+
 named_to_the_end as (
 
     select
@@ -99,16 +110,7 @@ named_to_the_end as (
             if(
                 len(list_filter(members, lambda member: starts_with(member.json_value, '{'))) = 0,
                 members,
-                list_reduce(
-                    list_resize(
-                        [members],
-                        list_max(list_transform(
-                            members,
-                            lambda member: len(regexp_replace(member.json_value, '[^{]', '', 'g'))
-                        )) + 1
-                    ),
-                    lambda found, _: {{ lytics_unnested('found') }}
-                )
+                {{ lytics_all_unnested('members') }}
             ) as members
         )
     from named
@@ -131,7 +133,7 @@ scalars as (
                 ),
                 -- `match("prefix.")` takes no field of which nothing is left.
                 lambda member: member.value_text != ''
-                and member.field not in ('{{ documents | join(".', '") }}.')
+                and member.field not in ({{ names_without_end }})
             ) as members
         )
     from named_to_the_end
@@ -147,11 +149,12 @@ named_once as (
                 len(members)
                 = len(list_distinct(list_transform(members, lambda member: member.field))),
                 members,
-                list_filter(
-                    list_sort(members),
-                    lambda member, place: place = 1
-                    or member.field != list_sort(members)[place - 1].field
-                )
+                list_sort(list_distinct(list_filter(
+                    members,
+                    lambda member: member = list_min(list_filter(
+                        members, lambda other: other.field = member.field
+                    ))
+                )))
             ) as members
         )
     from scalars

@@ -1,5 +1,5 @@
--- One row per row of either stream and value it gives a profile: the mapping, applied by joining. Of
--- an event's own columns only what is not taken as it is, see fields__lytics_newest_rows.
+-- One row per row of either stream and value it gives a profile: the mapping, applied by joining.
+-- Of an event's own columns only what is not taken as it is, see fields__lytics_newest_rows.
 {{ config(materialized='view') }}
 
 with

@@ -51,11 +51,10 @@ parts as (
 newest as (
 
     select
-        fragment_id,
         {%- for _, column, kind in columns %}
-            max(order_key) filter ({{ lytics_column_says(column, kind) }}) as {{ column }}
-            {{- ',' if not loop.last }}
+            max(order_key) filter ({{ lytics_column_says(column, kind) }}) as {{ column }},
         {%- endfor %}
+        fragment_id
     from parts
     group by fragment_id
 

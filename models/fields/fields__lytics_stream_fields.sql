@@ -1,5 +1,5 @@
--- One row per row of either stream and field in it: the long form that the mapping is joined to. Of
--- an event only its properties and the columns that a mapping takes in another way than as they are:
+-- One row per row of either stream and field in it: the long form that the mapping is joined to.
+-- Of an event only its properties, and the columns that a mapping takes otherwise than as they are:
 -- for the others there is fields__lytics_newest_rows.
 {{ config(materialized='view') }}
 
@@ -21,7 +21,7 @@ event_imports as (
 
 asked_columns as (
 
-    select coalesce(list(distinct source_field), []) as names
+    select coalesce(list(distinct source_field), []) as column_names
     from {{ ref('fields__lytics_mappings') }}
     where
         stream = 'amplitude_events'
@@ -62,17 +62,7 @@ events_taken_apart as (
         unnest(list_concat(
             event_rows.properties,
             list_transform(
-                asked_columns.names,
-                lambda name: {
-                    'field': name,
-                    'value_text': case name
-                        when 'amplitude_id' then event_rows.amplitude_id
-                        when 'user_id' then event_rows.user_id
-                        {%- for name, column, kind in lytics_event_columns() %}
-                            when '{{ name }}' then {{ lytics_column_text('event_rows.' ~ column, kind) }}
-                        {%- endfor %}
-                    end
-                }
+                asked_columns.column_names, lambda name: {{ lytics_entry_of_column('name') }}
             )
         )) as entry
     from {{ ref('fields__lytics_event_rows') }} as event_rows

@@ -61,7 +61,7 @@ mappings as (
 
 ),
 
--- What is said of a profile, one row a fragment and value. An id that must not be sent says nothing.
+-- The columns of a profile's events; an id that must not be sent says nothing.
 event_columns as (
 
     select
@@ -123,13 +123,13 @@ profile_values as (
         mappings.target_field,
         mappings.is_map,
         cast(null as varchar) as map_key,
-        event_columns.entry.value_json,
+        event_columns.entry['value_json'] as value_json,
         cast(null as bigint) as value_count,
         event_columns.order_key
     from event_columns
     inner join mappings
-        on event_columns.entry.field = mappings.source_field
-    where mappings.is_column and event_columns.entry.value_json is not null
+        on event_columns.entry['field'] = mappings.source_field
+    where mappings.is_column and event_columns.entry['value_json'] is not null
 
     union all
 
@@ -157,7 +157,8 @@ profile_values as (
 
 ),
 
--- Latest by time wins, key by key in a map; counts add up.
+-- Latest by time wins, key by key in a map; counts add up. By windows, which go to disk where
+-- memory ends; aggregates keep their texts in it.
 by_key as (
 
     select
@@ -165,10 +166,16 @@ by_key as (
         target_field,
         map_key,
         is_map,
-        arg_max(value_json, order_key) as value_json,
-        sum(value_count) as value_count
+        coalesce(
+            value_json,
+            cast(sum(value_count) over one_key as varchar)
+        ) as value_json
     from profile_values
-    group by profile_number, target_field, map_key, is_map
+    window one_key as (partition by profile_number, target_field, map_key)
+    qualify row_number() over (
+        partition by profile_number, target_field, map_key
+        order by order_key desc, value_json asc
+    ) = 1
 
 ),
 
@@ -176,16 +183,16 @@ by_field as (
 
     select
         profile_number,
-        target_field,
-        if(
+        to_json(target_field) || ':' || if(
             is_map,
-            '{' || array_to_string(list_sort(list(
-                to_json(map_key) || ':' || coalesce(value_json, cast(value_count as varchar))
-            )), ',') || '}',
-            any_value(value_json)
-        ) as value_json
+            '{' || array_to_string(list_sort(
+                list(to_json(map_key) || ':' || value_json) over one_field
+            ), ',') || '}',
+            value_json
+        ) as member
     from by_key
-    group by profile_number, target_field, is_map
+    window one_field as (partition by profile_number, target_field)
+    qualify row_number() over (partition by profile_number, target_field order by map_key) = 1
 
 ),
 
@@ -193,10 +200,10 @@ rendered as (
 
     select
         profile_number,
-        '{' || array_to_string(list_sort(list(to_json(target_field) || ':' || value_json)), ',')
-        || '}' as user_fields
+        '{' || array_to_string(list_sort(list(member) over one_profile), ',') || '}' as user_fields
     from by_field
-    group by profile_number
+    window one_profile as (partition by profile_number)
+    qualify row_number() over (partition by profile_number order by member) = 1
 
 )
 
