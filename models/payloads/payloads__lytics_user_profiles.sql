@@ -4,9 +4,7 @@
         materialized='incremental',
         unique_key='profile_id',
         on_schema_change='fail',
-        post_hook="delete from {{ this }} where profile_id not in (
-            select sources.profile_id from {{ ref('fields__lytics_profile_sources') }} as sources
-        )"
+        pre_hook="{{ forget_gone_profiles(this) }}"
     )
 }}
 
