@@ -3,9 +3,9 @@
 
     value:      expression holding the text.
     value_type: expression holding string, int, number, bool or date.
-    date_value: expression holding the time that `value` names, for date.
+    layout:     expression holding the layout that a date is written in, null for any.
 -#}
-{% macro lytics_value(value, value_type, date_value) -%}
+{% macro lytics_value(value, value_type, layout) -%}
     case {{ value_type }}
         when 'string'
             then cast(to_json({{ value }}) as varchar)
@@ -31,6 +31,12 @@
                 when regexp_full_match({{ value }}, '0|f|F|FALSE|false|False') then 'false'
             end
         when 'date'
-            then strftime({{ date_value }}, '"%Y-%m-%dT%H:%M:%S.%fZ"')
+            then strftime(
+                case
+                    when {{ layout }} is null then {{ date_of_text(value) }}
+                    else {{ date_of_layout(value, layout) }}
+                end,
+                '"%Y-%m-%dT%H:%M:%S.%fZ"'
+            )
     end
 {%- endmacro %}

@@ -113,7 +113,7 @@ def _digest(settings: Settings) -> tuple[int, int, int]:
 CASE = Case(
     name="profiles",
     what="Lytics' profiles after few new events, against everything anew",
-    sizes=(8_000, 40_000),
+    sizes=(20_000, 150_000),
     prepare=prepare,
     measure=measure,
     rounds=2,

@@ -19,7 +19,7 @@ event_rows as (
         'event' as key_type,
         event_key,
         load_id,
-        uploaded_at
+        server_upload_time
     from {{ ref('fields__lytics_event_rows') }}
 
 ),
@@ -59,7 +59,7 @@ all_rows as (
         event_rows.load_id
     from event_rows
     inner join event_imports
-        on event_rows.uploaded_at >= event_imports.starts_at
+        on event_rows.server_upload_time >= event_imports.starts_at
     union all
     select
         event_imports.sync_name,

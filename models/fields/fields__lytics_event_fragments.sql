@@ -24,12 +24,12 @@ new_rows as (
         event_rows.amplitude_id,
         event_rows.user_id,
         1 as events_count,
-        event_rows.event_at as first_event_at,
-        event_rows.event_at as last_event_at,
+        event_rows.event_time as first_event_at,
+        event_rows.event_time as last_event_at,
         event_rows.load_id
     from {{ ref('fields__lytics_event_rows') }} as event_rows
     inner join event_imports
-        on event_rows.uploaded_at >= event_imports.starts_at
+        on event_rows.server_upload_time >= event_imports.starts_at
     where event_rows.load_id > coalesce(getvariable('newest_load'), 0)
 
 ),

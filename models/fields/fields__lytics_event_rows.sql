@@ -4,20 +4,21 @@
 {{
     config(
         materialized='incremental',
-        unique_key='event_key',
+        incremental_strategy='append',
         pre_hook="{{ remember_newest_load(this) }}"
     )
 }}
-{%- set texts = [
-    'adid', 'amplitude_event_type', 'city', 'country', 'data_type', 'device_brand', 'device_carrier',
-    'device_family', 'device_id', 'device_manufacturer', 'device_model', 'device_type', 'dma',
-    'event_type', 'idfa', 'ip_address', 'language', 'library', 'os_name', 'os_version', 'partner_id',
-    'platform', 'region', 'source_id', 'start_version', 'version_name',
+{%- set documents = [
+    'event_properties', 'global_user_properties', 'group_properties', 'groups', 'plan',
+    'user_properties',
 ] -%}
-{%- set times = [
-    'client_event_time', 'client_upload_time', 'event_time', 'processed_time', 'server_received_time',
-    'server_upload_time', 'user_creation_time',
-] %}
+{%- set names_without_end = "'" ~ documents | join(".', '") ~ ".'" -%}
+{%- set as_text = {
+    'amplitude_attribution_ids': "new_events.amplitude_attribution_ids ->> '$'",
+    'data': "new_events.data ->> '$'",
+    'sample_rate': 'cast(new_events.sample_rate as varchar)',
+    'session_id': 'cast(new_events.session_id as varchar)',
+} %}
 
 with
 
@@ -27,60 +28,136 @@ new_events as (
 
 ),
 
-properties as (
-
-    select * from {{ ref('fields__lytics_new_properties') }}
-
-),
-
 -- A client's retry has the project, device and insert id of the first sending, at any time. The
 -- copy that was loaded first stays: it may be in Lytics already.
-events as (
+first_copies as (
 
-    select new_events.*
-    from new_events
+    select
+        events.event_key,
+        events.load_id,
+        events.uuid
+    from {{ ref('fields__lytics_new_events') }} as events
     {% if is_incremental() %}
         anti join {{ this }} as known
-            on new_events.event_key = known.event_key
+            on events.event_key = known.event_key
     {% endif %}
     qualify row_number() over (
-        partition by new_events.event_key
-        order by new_events.load_id, new_events.server_upload_time, new_events.uuid
+        partition by events.event_key
+        order by events.load_id, events.server_upload_time, events.uuid
     ) = 1
 
 ),
 
-rendered as (
+events as (
 
     select
-        events.*,
-        properties.members as property_members,
-        -- A merge patch leaves out what is null. Numbers that Lytics takes as text are text.
-        cast(json_merge_patch('{}', to_json({
-            '$insert_id': nullif(events.insert_id, ''),
-            '$insert_key': nullif(events.insert_key, ''),
-            '$schema': events.schema_version,
-            'amplitude_attribution_ids': nullif(events.amplitude_attribution_ids ->> '$', ''),
-            'app': events.app,
-            'data': events.data ->> '$',
-            'event_id': events.event_id,
-            'is_attribution_event': events.is_attribution_event,
-            'location_lat': events.location_lat,
-            'location_lng': events.location_lng,
-            'paying': events.paying,
-            'sample_rate': cast(events.sample_rate as varchar),
-            'session_id': cast(events.session_id as varchar),
-            'uuid': cast(events.uuid as varchar),
-            {%- for column in texts %}
-                '{{ column }}': nullif(events.{{ column }}, ''),
+        first_copies.event_key,
+        new_events.uuid,
+        new_events.project,
+        cast(new_events.amplitude_id as varchar) as amplitude_id,
+        new_events.user_id,
+        {%- for _, column, kind in lytics_event_columns() if column != 'uuid' %}
+            {% if kind == 'text' -%}
+                nullif({{ as_text.get(column, 'new_events.' ~ column) }}, '') as {{ column }},
+            {%- else -%}
+                new_events.{{ column }},
+            {%- endif %}
+        {%- endfor %}
+        new_events.load_id,
+        [
+            {%- for document in documents %}
+                {
+                    'field': '{{ document }}',
+                    'nesting': 0,
+                    'json_value': new_events.{{ document }}
+                }{{ ',' if not loop.last }}
             {%- endfor %}
-            {%- for column in times %}
-                '{{ column }}': {{ amplitude_time('events.' ~ column) }}{{ ',' if not loop.last }}
-            {%- endfor %}
-        })) as varchar) as own_members
+        ] as members
+    from new_events
+    inner join first_copies
+        on
+            new_events.load_id = first_copies.load_id
+            and new_events.uuid = first_copies.uuid
+
+),
+
+-- Only objects have properties.
+documented as (
+
+    select
+        * replace (
+            list_filter(
+                members, lambda member: json_type(member.json_value) = 'OBJECT'
+            ) as members
+        )
     from events
-    left join properties
-        on events.uuid = properties.uuid
+
+),
+
+-- Members of objects within objects get the names of all of them, joined by dots. Two levels at
+-- once; more are rare, and dearer.
+named as (
+
+    select * replace ({{ lytics_unnested(lytics_unnested('members')) }} as members)
+    from documented
+
+),
+
+named_to_the_end as (
+
+    select
+        * replace (
+            if(
+                len(list_filter(members, lambda member: starts_with(member.json_value, '{'))) = 0,
+                members,
+                {{ lytics_all_unnested('members') }}
+            ) as members
+        )
+    from named
+
+),
+
+-- Lists become JSON text, numbers and booleans text as it is spelt; null and '' say nothing.
+scalars as (
+
+    select
+        * replace (
+            list_filter(
+                list_transform(
+                    members,
+                    lambda member: {
+                        'field': member.field,
+                        'nesting': member.nesting,
+                        'value_text': member.json_value ->> '$'
+                    }
+                ),
+                -- `match("prefix.")` takes no field of which nothing is left.
+                lambda member: member.value_text != ''
+                and member.field not in ({{ names_without_end }})
+            ) as members
+        )
+    from named_to_the_end
+
+),
+
+-- `{"a.b": 1, "a": {"b": 2}}` gives one name twice: the one written out stays.
+named_once as (
+
+    select
+        * replace (
+            if(
+                len(members)
+                = len(list_distinct(list_transform(members, lambda member: member.field))),
+                members,
+                list_sort(list_distinct(list_filter(
+                    members,
+                    lambda member: member = list_min(list_filter(
+                        members, lambda other: other.field = member.field
+                    ))
+                )))
+            ) as members
+        )
+    from scalars
 
 )
 
@@ -90,15 +167,18 @@ select
     uuid,
     {{ lytics_fragment_id('project', 'amplitude_id', 'user_id') }} as fragment_id,
     project,
-    cast(amplitude_id as varchar) as amplitude_id,
+    amplitude_id,
     user_id,
 
-    -- attributes
-    cast(concat(left(own_members, -1), ',' || property_members, '}') as json) as stream_columns,
+    -- attributes and times
+    {%- for _, column, _ in lytics_event_columns() if column != 'uuid' %}
+        {{ column }},
+    {%- endfor %}
+    list_transform(
+        members, lambda member: { 'field': member.field, 'value_text': member.value_text }
+    ) as properties,
 
-    -- times
-    event_time as event_at,
-    server_upload_time as uploaded_at,
+    -- order
     {{ order_in_time(
         'event_time',
         "cast('0x' || left(replace(cast(uuid as varchar), '-', ''), 16) as ubigint)"
@@ -106,4 +186,4 @@ select
 
     -- lineage
     load_id
-from rendered
+from named_once

@@ -1,5 +1,5 @@
 -- One row per fragment, profile field and key in it: the newest value its events gave, or their
--- count.
+-- count. Fields that take a column as it is are made from fields__lytics_newest_rows.
 {{
     config(
         materialized='incremental',
@@ -46,6 +46,7 @@ parts as (
 
 ),
 
+-- By windows, which go to disk where memory ends; aggregates keep their texts in it.
 newest as (
 
     select
@@ -55,14 +56,18 @@ newest as (
         map_key,
 
         -- attributes
-        arg_max(value_json, order_key) as value_json,
-        cast(sum(value_count) as bigint) as value_count,
+        value_json,
+        cast(sum(value_count) over one_key as bigint) as value_count,
 
         -- order and lineage
-        max(order_key) as order_key,
-        max(load_id) as load_id
+        order_key,
+        max(load_id) over one_key as load_id
     from parts
-    group by fragment_id, target_field, map_key
+    window one_key as (partition by fragment_id, target_field, map_key)
+    qualify row_number() over (
+        partition by fragment_id, target_field, map_key
+        order by order_key desc, value_json asc
+    ) = 1
 
 )
 

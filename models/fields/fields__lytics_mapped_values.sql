@@ -1,4 +1,5 @@
 -- One row per row of either stream and value it gives a profile: the mapping, applied by joining.
+-- Of an event's own columns only what is not taken as it is, see fields__lytics_newest_rows.
 {{ config(materialized='view') }}
 
 with
@@ -46,6 +47,7 @@ of_fields as (
             and {{ lytics_lookup('stream_fields.field') }} = mappings.lookup
     where
         mappings.function_name != 'map'
+        and (not mappings.is_column or stream_fields.load_id is null)
         and (
             stream_fields.field = mappings.source_field
             or starts_with(stream_fields.field, mappings.name_prefix)
@@ -79,20 +81,6 @@ applied as (
 
 ),
 
-dated as (
-
-    select
-        *,
-        case
-            when value_type != 'date' then null
-            when layout is null then {{ date_of_text('source_text') }}
-            else {{ date_of_layout('source_text', 'layout') }}
-        end as source_date
-    from applied
-    where source_text != '' and (not is_map or map_key != '')
-
-),
-
 valued as (
 
     select
@@ -106,14 +94,15 @@ valued as (
         if(
             value_type = 'intsum',
             null,
-            {{ lytics_value('source_text', 'value_type', 'source_date') }}
+            {{ lytics_value('source_text', 'value_type', 'layout') }}
         ) as value_json,
         if(value_type = 'intsum', 1, null) as value_count,
 
         -- order
         order_key,
         load_id
-    from dated
+    from applied
+    where source_text != '' and (not is_map or map_key != '')
 
 )
 

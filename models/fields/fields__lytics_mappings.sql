@@ -1,6 +1,9 @@
 -- One row per row of the seed lytics_field_map: its expression taken apart, what is wrong with it.
 {%- set name = '(?:[A-Za-z_$][A-Za-z0-9_$.]*|`[^`]+`)' -%}
-{%- set literal = '"[^"]*"' %}
+{%- set literal = '"[^"]*"' -%}
+{%- set declared_types = {
+    'text': 'string', 'integer': 'int', 'number': 'number', 'boolean': 'bool', 'time': 'date',
+} %}
 
 with
 
@@ -103,5 +106,18 @@ select
     element_type is not null as is_map,
     is_unique_id,
     is_applied,
+    -- Whatever such a column of an event holds is a value of the declared type.
+    coalesce(
+        stream = 'amplitude_events'
+        and function_name in ('field', 'todate')
+        and (source_fields[1], target_type) in (
+            ('amplitude_id', 'string'), ('user_id', 'string'),
+            {%- for name, _, kind in lytics_event_columns() %}
+                ('{{ name }}', '{{ declared_types[kind] }}'){{ ',' if not loop.last }}
+            {%- endfor %}
+        )
+        and coalesce(literal_text, '2006-01-02 15:04:05.000000') = '2006-01-02 15:04:05.000000',
+        false
+    ) as is_column,
     {{ lytics_mapping_problem() }} as problem
 from taken_apart

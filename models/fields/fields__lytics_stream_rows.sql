@@ -16,12 +16,12 @@ event_rows as (
         event_rows.fragment_id,
         event_rows.amplitude_id,
         event_rows.user_id,
-        event_rows.stream_columns,
+        {{ lytics_event_json() }} as stream_columns,
         event_rows.order_key,
         event_rows.load_id
     from {{ ref('fields__lytics_event_rows') }} as event_rows
     inner join event_imports
-        on event_rows.uploaded_at >= event_imports.starts_at
+        on event_rows.server_upload_time >= event_imports.starts_at
 
 ),
 

@@ -61,7 +61,7 @@ due_events as (
         fragment_persons.person_id,
         fragment_persons.amplitude_id,
         fragment_persons.user_id,
-        json_merge_patch(event_rows.stream_columns, withheld.patch) as stream_columns,
+        json_merge_patch({{ lytics_event_json() }}, withheld.patch) as stream_columns,
         event_rows.order_key
     from due_rows
     inner join event_rows
