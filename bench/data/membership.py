@@ -6,7 +6,6 @@ is who is wanted now.
 """
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import duckdb
@@ -14,6 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from bench.case import expect
 from compiled import CompiledModels
+from membership_inputs import GIVEN, lay_out_cohort
 
 SYNCS = {
     "to-clevertap": ("clevertap", "hold"),
@@ -24,16 +24,6 @@ SYNCS = {
 }
 A_PLAN = 200
 ROWS_A_REQUEST = 1000
-GIVEN = (
-    "stg_relay__syncs",
-    "stg_relay__settings",
-    "stg_relay__run",
-    "stg_amplitude__cohort_snapshots",
-    "stg_amplitude__cohorts",
-    "identity__persons",
-    "identity__person_ids",
-    "identity__keys",
-)
 CHANGES = ("cohorts__membership_changes", "cohorts__sync_totals")
 
 
@@ -113,56 +103,28 @@ def _sum_of(connection: DuckDBPyConnection, first: int, last: int) -> int:
 
 
 def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None:
-    connection.execute(resources.files("relay").joinpath("raw.sql").read_text(encoding="utf-8"))
-    connection.execute("insert into raw.ledger_generation values (1)")
-    for schema in ("staging", "identity"):
-        connection.execute(f"create schema {schema}")
-    connection.execute(
-        "create table staging.stg_relay__settings as select true as clevertap_reassert,"
-        " true as moengage_reassert, true as lytics_reassert"
-    )
-    connection.execute(
-        "create table staging.stg_relay__run as select timestamp '2026-03-01' as planned_at,"
-        " false as retries_rejected, cast(null as varchar) as undoes"
-    )
-    connection.execute(
-        "create table staging.stg_amplitude__cohorts as select '7' as cohort_id,"
-        " false as is_archived, cast(null as timestamp) as vanished_at"
-    )
-    connection.execute(
-        "create table staging.stg_amplitude__cohort_snapshots as select '7@1' as snapshot_id,"
-        " '7' as cohort_id, 'Cart' as cohort_name, timestamp '2026-03-01' as last_computed_at,"
-        " true as is_newest"
-    )
-    connection.execute(
-        "create table syncs (sync_name varchar, destination varchar, on_unknown varchar)"
-    )
-    for name, (destination, on_unknown) in SYNCS.items():
-        connection.execute("insert into syncs values (?, ?, ?)", [name, destination, on_unknown])
-    connection.execute(
-        "create table staging.stg_relay__syncs as select sync_name, 'cohort_sync' as kind,"
-        " destination, '7' as cohort_id, 'events' as delivery, true as is_enabled,"
-        " cast(null as varchar) as segment_name, on_unknown, 30.0 as max_removed_percent,"
-        " 300.0 as max_added_percent, 50 as min_members from syncs"
-    )
+    lay_out_cohort(connection, SYNCS)
     ever = membership.wanted(changed=True)[1]
     connection.execute(
-        "create table people as select number, left(sha256(number::varchar), 32) as person_id,"
-        " 'amplitude_id:default:' || number as anchor, 'user-' || hash(number) as match_key"
-        f" from range(1, {ever + 1}) as numbers(number)"
+        "create table people as select *, 'p_' || replace(anchor_key::varchar, '-', '')"
+        " as person_id from (select number, 'amplitude_id:default:' || number as anchor,"
+        " left(sha256(anchor), 32)::uuid as anchor_key, 'user-' || hash(number) as match_key"
+        f" from range(1, {ever + 1}) as numbers(number))"
     )
     connection.execute(
         "create view identity.persons as"
-        " select person_id, anchor, false as is_suppressed from people"
+        " select person_id, anchor_key, anchor, false as is_suppressed from people"
     )
     connection.execute(
-        "create view identity.person_ids as select person_id, anchor as identifier from people"
+        "create view identity.person_ids as"
+        " select person_id, anchor_key, anchor as identifier from people"
     )
     connection.execute(
         "create table all_keys as select people.number, syncs.sync_name, syncs.destination,"
-        " '7' as cohort_id, people.person_id, 'ok' as status, 'identity' as key_type,"
+        " '7' as cohort_id, people.anchor_key, people.person_id, 'ok' as status,"
+        " 'identity' as key_type,"
         " people.match_key as key_value, people.match_key, true as is_first_of_key"
-        " from syncs, people order by syncs.sync_name, people.number"
+        " from staging.stg_relay__syncs as syncs, people order by syncs.sync_name, people.number"
     )
     membership.want(connection, changed=False)
 
@@ -179,7 +141,7 @@ def _send(connection: DuckDBPyConnection, membership: Membership, first: int, la
         "insert into raw.plan_syncs by name select format('plan-{:04}', number) as plan_id,"
         " sync_name, 'cohort_sync' as kind, destination, '7' as cohort_id, 'Cart' as cohort_name,"
         " 0 as ledger_seq, 'ready' as state, true as has_rows"
-        " from syncs, range(?, ?) as numbers(number)",
+        " from staging.stg_relay__syncs, range(?, ?) as numbers(number)",
         [first, last + 1],
     )
     connection.execute(
@@ -216,7 +178,7 @@ def _send(connection: DuckDBPyConnection, membership: Membership, first: int, la
             left(sha256('p' || number), 32) as payload_hash,
             [person_id] as person_ids,
             [anchor] as anchors
-        from syncs, placed
+        from staging.stg_relay__syncs as syncs, placed
         order by plan, sync_name, phase, place
         """,
         {

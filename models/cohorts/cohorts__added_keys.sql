@@ -1,4 +1,6 @@
 -- One row per change that speaks of a member's key: to be added, re-asserted or named anew.
+{{ config(materialized='view') }}
+
 with
 
 syncs as (
@@ -10,12 +12,6 @@ syncs as (
 compared as (
 
     select * from {{ ref('cohorts__compared_keys') }}
-
-),
-
-known as (
-
-    select * from {{ ref('cohorts__known_keys') }}
 
 ),
 
@@ -59,7 +55,7 @@ reasserted as (
         2 as phase,
         'reasserted' as action,
         desired.key_value,
-        desired.person_id,
+        desired.anchor_key,
         confirmed.is_parked,
         confirmed.rejected_payload_hash
     from successors
@@ -88,10 +84,7 @@ reasserted as (
 
 changes as (
 
-    select
-        *,
-        null as rejected_payload_hash
-    from added
+    select * from added
     union all by name
     select * from renamed
     union all by name
@@ -115,20 +108,14 @@ select
         else coalesce(successors.reason, 'entered')
     end as reason,
     changes.key_value,
-    if(changes.phase = 1, known.cohort_name, syncs.cohort_name) as cohort_name,
+    if(changes.phase = 1, changes.known_cohort_name, syncs.cohort_name) as cohort_name,
     successors.after,
-    changes.person_id,
+    changes.anchor_key,
     changes.is_parked,
-    coalesce(known.rejected_payload_hash, changes.rejected_payload_hash) as rejected_payload_hash
+    changes.rejected_payload_hash
 from changes
 inner join syncs
     on changes.sync_name = syncs.sync_name
-left join known
-    on
-        changes.sync_name = known.sync_name
-        and changes.segment = known.segment
-        and changes.key_type = known.key_type
-        and changes.match_key = known.match_key
 left join successors
     on
         changes.sync_name = successors.sync_name

@@ -8,39 +8,100 @@ segments as (
 
 ),
 
--- As `cohorts.desired_keys`, with the number of the segment. What the ledger knows of a key is
--- looked up later, for the few that differ: that is more than a join should keep in memory.
-desired as (
+-- As `cohorts.desired_keys`, without its segments.
+desired as not materialized (
 
     select
-        segments.segment_number,
-        member_keys.key_type,
-        member_keys.match_key,
-        member_keys.key_value,
-        member_keys.person_id
-    from {{ ref('identity__keys') }} as member_keys
-    inner join segments
-        on member_keys.sync_name = segments.sync_name and segments.is_current
-    where member_keys.status = 'ok' and member_keys.is_first_of_key
+        *,
+        hash(key_type, match_key) as key_hash
+    from {{ ref('identity__keys') }}
+    where status = 'ok' and is_first_of_key
 
 ),
 
-known as (
+known as not materialized (
+
+    select * from {{ ref('ledger__confirmed_keys') }}
+
+),
+
+-- Nearly every key is wanted just where it is settled. Both sides of such a key take each other
+-- out, so that only the others are read in full: those of one hash, of whichever segment.
+sides as (
+
+    select
+        desired.key_hash,
+        hash(segments.segment_number) as side
+    from desired
+    inner join segments
+        on desired.sync_name = segments.sync_name and segments.is_current
+    union all
+    select
+        known.key_hash,
+        hash(
+            if(
+                known.is_in_doubt or known.cohort_name != segments.cohort_name,
+                -segments.segment_number,
+                segments.segment_number
+            )
+        ) as side
+    from known
+    inner join segments
+        on known.sync_name = segments.sync_name and known.segment = segments.segment
+    where known.is_confirmed or known.is_in_doubt
+
+),
+
+unsettled as (
+
+    select key_hash from sides
+    group by key_hash
+    having bit_xor(side) != 0
+
+),
+
+unsettled_desired as (
+
+    select desired.* from desired
+    semi join unsettled
+        on desired.key_hash = unsettled.key_hash
+
+),
+
+unsettled_known as (
+
+    select known.* from known
+    semi join unsettled
+        on known.key_hash = unsettled.key_hash
+
+),
+
+wanted as (
 
     select
         segments.segment_number,
-        known_keys.key_type,
-        known_keys.match_key,
-        known_keys.is_confirmed,
-        known_keys.is_in_doubt,
-        known_keys.is_in_doubt
-        and segments.on_unknown = 'hold'
-        and not known_keys.is_resend_decided as is_frozen,
-        known_keys.is_parked,
-        known_keys.cohort_name != segments.cohort_name as is_named_otherwise
-    from {{ ref('ledger__confirmed_keys') }} as known_keys
+        desired.key_type,
+        desired.match_key,
+        desired.key_value,
+        desired.anchor_key
+    from unsettled_desired as desired
     inner join segments
-        on known_keys.sync_name = segments.sync_name and known_keys.segment = segments.segment
+        on desired.sync_name = segments.sync_name and segments.is_current
+
+),
+
+told as (
+
+    select
+        segments.segment_number,
+        known.*,
+        known.is_in_doubt
+        and segments.on_unknown = 'hold'
+        and not known.is_resend_decided as is_frozen,
+        known.cohort_name != segments.cohort_name as is_named_otherwise
+    from unsettled_known as known
+    inner join segments
+        on known.sync_name = segments.sync_name and known.segment = segments.segment
 
 ),
 
@@ -50,24 +111,31 @@ compared as (
         segment_number,
         key_type,
         match_key,
-        desired.key_value,
-        desired.person_id,
-        desired.person_id is not null as is_desired,
-        coalesce(known.is_confirmed, false) as is_confirmed,
-        coalesce(known.is_in_doubt, false) as is_in_doubt,
-        coalesce(known.is_parked, false) as is_parked,
-        coalesce(known.is_named_otherwise, false) as is_named_otherwise,
+        wanted.key_value,
+        wanted.anchor_key,
+        wanted.anchor_key is not null as is_desired,
+        coalesce(told.is_confirmed, false) as is_confirmed,
+        coalesce(told.is_in_doubt, false) as is_in_doubt,
+        coalesce(told.is_parked, false) as is_parked,
+        coalesce(told.is_named_otherwise, false) as is_named_otherwise,
+        told.key_value as known_key_value,
+        told.cohort_name as known_cohort_name,
+        told.person_ids as known_person_ids,
+        told.anchors as known_anchors,
+        told.rejected_payload_hash,
+        told.rejection_code,
+        told.rejection_text,
         -- Where a repeat may be harmful, what is in doubt waits for a person and is in no list.
         case
-            when known.is_frozen then 'frozen'
-            when desired.person_id is null
-                then if(known.is_confirmed or known.is_in_doubt, 'removed', null)
-            when known.is_confirmed and not known.is_in_doubt
-                then if(known.is_named_otherwise, 'renamed', null)
+            when told.is_frozen then 'frozen'
+            when wanted.anchor_key is null
+                then if(told.is_confirmed or told.is_in_doubt, 'removed', null)
+            when told.is_confirmed and not told.is_in_doubt
+                then if(told.is_named_otherwise, 'renamed', null)
             else 'added'
         end as list_name
-    from desired
-    full join known
+    from wanted
+    full join told
         using (segment_number, key_type, match_key)
 
 )
@@ -81,14 +149,25 @@ select
 
     -- the comparison
     compared.list_name,
-    compared.key_value,
-    compared.person_id,
     segments.is_current,
     compared.is_desired,
     compared.is_confirmed,
     compared.is_in_doubt,
     compared.is_parked,
-    compared.is_named_otherwise
+    compared.is_named_otherwise,
+
+    -- as it is to be sent
+    compared.key_value,
+    compared.anchor_key,
+
+    -- as it was last sent, and what was refused
+    compared.known_key_value,
+    compared.known_cohort_name,
+    compared.known_person_ids,
+    compared.known_anchors,
+    compared.rejected_payload_hash,
+    compared.rejection_code,
+    compared.rejection_text
 from compared
 inner join segments
     on compared.segment_number = segments.segment_number

@@ -24,6 +24,7 @@ select
     keys.key_type,
     keys.match_key,
     keys.key_value,
+    keys.anchor_key,
     keys.person_id
 from keys
 inner join syncs

@@ -44,18 +44,18 @@ further_persons as (
         members.sync_name,
         members.key_type,
         members.match_key,
-        list(members.person_id order by members.person_id) as person_ids,
-        list(persons.anchor order by members.person_id) as anchors
+        list(persons.person_id order by persons.person_id) as person_ids,
+        list(persons.anchor order by persons.person_id) as anchors
     from {{ ref('identity__keys') }} as members
     inner join persons
-        on members.person_id = persons.person_id
-    -- Where nobody is added nothing of it is read.
+        on members.anchor_key = persons.anchor_key
     semi join added
         on
             members.sync_name = added.sync_name
             and members.key_type = added.key_type
             and members.match_key = added.match_key
-    where members.status = 'ok' and not members.is_first_of_key
+    -- Told by its value, so that where every key has one person nothing is read.
+    where members.status = 'ok' and members.is_first_of_key = false
     group by members.sync_name, members.key_type, members.match_key
 
 ),
@@ -63,12 +63,12 @@ further_persons as (
 of_members as (
 
     select
-        added.* exclude (person_id),  -- noqa: RF02
-        list_concat([added.person_id], further_persons.person_ids) as person_ids,
+        added.* exclude (anchor_key),  -- noqa: RF02
+        list_concat([persons.person_id], further_persons.person_ids) as person_ids,
         list_concat([persons.anchor], further_persons.anchors) as anchors
     from added
     inner join persons
-        on added.person_id = persons.person_id
+        on added.anchor_key = persons.anchor_key
     left join further_persons
         on
             added.sync_name = further_persons.sync_name

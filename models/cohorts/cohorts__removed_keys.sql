@@ -3,7 +3,7 @@ with
 
 removed as (
 
-    select * from {{ ref('cohorts__known_keys') }}
+    select * from {{ ref('cohorts__compared_keys') }}
     where list_name = 'removed'
 
 ),
@@ -33,7 +33,7 @@ anchors as (
         segment,
         key_type,
         match_key,
-        unnest(anchors) as anchor
+        unnest(known_anchors) as anchor
     from removed
 
 ),
@@ -46,7 +46,7 @@ holders as (
         anchors.segment,
         anchors.key_type,
         anchors.match_key,
-        person_ids.person_id,
+        person_ids.anchor_key,
         keys.status,
         if(
             keys.status = 'ok', { 'key_type': keys.key_type, 'match_key': keys.match_key }, null
@@ -55,7 +55,7 @@ holders as (
     left join person_ids
         on anchors.anchor = person_ids.identifier
     left join keys
-        on person_ids.person_id = keys.person_id and anchors.sync_name = keys.sync_name
+        on person_ids.anchor_key = keys.anchor_key and anchors.sync_name = keys.sync_name
 
 ),
 
@@ -69,7 +69,7 @@ summed as (
         case
             when bool_or(status = 'ok') then 'rekeyed'
             when bool_or(status is not null) then 'unsendable'
-            when bool_or(person_id is not null) then 'left_cohort'
+            when bool_or(anchor_key is not null) then 'left_cohort'
             else 'person_gone'
         end as reason,
         list(distinct new_key order by new_key) filter (where new_key is not null) as replaced_by
@@ -108,10 +108,10 @@ select
     if(renamed.match_key is not null, [], coalesce(summed.replaced_by, [])) as replaced_by,
 
     -- as it was sent
-    removed.key_value,
-    removed.cohort_name,
-    removed.person_ids,
-    removed.anchors,
+    removed.known_key_value as key_value,
+    removed.known_cohort_name as cohort_name,
+    removed.known_person_ids as person_ids,
+    removed.known_anchors as anchors,
     removed.is_parked,
     removed.rejected_payload_hash
 from removed

@@ -1,4 +1,6 @@
 -- One row per sync and key that people behind removed keys have now, or that moves to a new name.
+{{ config(materialized='view') }}
+
 with
 
 removed as (

@@ -43,14 +43,25 @@ changes as (
 
 ),
 
+statuses as (
+
+    select
+        sync_name,
+        status,
+        count(*) as members_count
+    from {{ ref('identity__keys') }}
+    group by sync_name, status
+
+),
+
 members as (
 
     select
         sync_name,
-        count(*) as members_count,
-        count(*) filter (where status = 'suppressed') as suppressed_count,
-        count(*) filter (where status not in ('ok', 'suppressed')) as unaddressable_count
-    from {{ ref('identity__keys') }}
+        sum(members_count) as members_count,
+        sum(members_count) filter (where status = 'suppressed') as suppressed_count,
+        sum(members_count) filter (where status not in ('ok', 'suppressed')) as unaddressable_count
+    from statuses
     group by sync_name
 
 ),
@@ -59,9 +70,9 @@ counted as (
 
     select
         syncs.*,
-        coalesce(members.members_count, 0) as members_count,
-        coalesce(members.suppressed_count, 0) as suppressed_count,
-        coalesce(members.unaddressable_count, 0) as unaddressable_count,
+        cast(coalesce(members.members_count, 0) as bigint) as members_count,
+        cast(coalesce(members.suppressed_count, 0) as bigint) as suppressed_count,
+        cast(coalesce(members.unaddressable_count, 0) as bigint) as unaddressable_count,
         coalesce(segments.keys_count, 0) as keys_count,
         cast(coalesce(segments.confirmed_count, 0) as bigint) as confirmed_count,
         coalesce(segments.keys_count, 0) - coalesce(compared.unsettled_count, 0) as unchanged_count,

@@ -1,4 +1,6 @@
 -- One row per delivered change of the plan that this run undoes, turned around; none in other runs.
+{{ config(materialized='view') }}
+
 with
 
 run as (

@@ -13,6 +13,7 @@ identifiers as (
 select
     -- keys
     {{ person_id_of('anchor_key') }} as person_id,
+    anchor_key,
     {{ identifier_text('id_type', 'namespace', 'id_value') }} as identifier,
     id_type,
     id_value,

@@ -11,11 +11,11 @@ judged as (
 
     select
         *,
-        coalesce(delivered_action != 'removed', false) as is_confirmed,
-        coalesce(doubt_seq > coalesce(delivered_seq, 0), false) as is_in_doubt,
-        coalesce(
-            rejected_seq > greatest(coalesce(delivered_seq, 0), coalesce(doubt_seq, 0)), false
-        ) as is_parked
+        -- Nearly every key was only ever delivered, and is judged by what it never was.
+        delivered_action is not null and delivered_action != 'removed' as is_confirmed,
+        doubt_seq is not null and doubt_seq > coalesce(delivered_seq, 0) as is_in_doubt,
+        rejected_seq is not null
+        and rejected_seq > greatest(coalesce(delivered_seq, 0), coalesce(doubt_seq, 0)) as is_parked
     from states
 
 )
@@ -26,6 +26,7 @@ select
     segment,
     key_type,
     match_key,
+    key_hash,
 
     -- what the destination has, or may have
     key_value,

@@ -88,7 +88,7 @@ facts as (
         -- What is known of a key is one fact more.
         union all by name
         select
-            states.* exclude (generation),  -- noqa: RF02
+            states.* exclude (key_hash, generation),  -- noqa: RF02
             0 as phase
         from {{ this }} as states
         semi join new_facts
@@ -193,6 +193,8 @@ select
     states.segment,
     states.key_type,
     states.match_key,
+    -- Should another version of DuckDB hash otherwise, more keys are read to be compared, no more.
+    hash(states.key_type, states.match_key) as key_hash,
 
     -- order
     states.delivered_seq,

@@ -1,5 +1,7 @@
 -- One row per request of a plan and position its lines name (null: all others): what came of it.
 -- Where `request` is null it holds for all requests of the sync that have no row of their own.
+{{ config(materialized='table') }}
+
 with
 
 told as (

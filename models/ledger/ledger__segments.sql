@@ -43,8 +43,7 @@ counted as (
         count(*) filter (where known.is_confirmed) as confirmed_count,
         count(*) filter (where known.is_in_doubt) as in_doubt_count,
         -- A sum tells two sets apart whatever their order.
-        sum(hash(known.key_type, known.match_key)) filter (where known.is_confirmed)
-            as confirmed_sum,
+        sum(known.key_hash) filter (where known.is_confirmed) as confirmed_sum,
         min(known.cohort_name) filter (where known.is_confirmed) as smallest_cohort_name,
         max(known.cohort_name) filter (where known.is_confirmed) as largest_cohort_name
     from {{ ref('ledger__confirmed_keys') }} as known

@@ -13,12 +13,6 @@ changes as (
     select * from {{ ref('cohorts__membership_changes') }}
     where action in ('added', 'removed')
 
-),
-
-known as (
-
-    select * from {{ ref('cohorts__known_keys') }}
-
 )
 
 select
@@ -40,7 +34,8 @@ select
         when compared.list_name = 'frozen' then 'no_answer'
         when changes.is_parked
             then coalesce(
-                nullif(concat_ws(': ', known.rejection_code, known.rejection_text), ''), 'no_reason'
+                nullif(concat_ws(': ', compared.rejection_code, compared.rejection_text), ''),
+                'no_reason'
             )
         -- In a build for an undo the difference itself is not planned.
         else coalesce(changes.reason, 'not_planned')
@@ -52,9 +47,3 @@ left join changes
         and compared.segment = changes.segment
         and compared.key_type = changes.key_type
         and compared.match_key = changes.match_key
-left join known
-    on
-        compared.sync_name = known.sync_name
-        and compared.segment = known.segment
-        and compared.key_type = known.key_type
-        and compared.match_key = known.match_key

@@ -77,7 +77,8 @@ class CompiledModels:
             connection: Where.
             names: The models.
             given: Models that are there already.
-            again: Incremental models that are there take in what is new.
+            again: As a later build does: incremental models that are there take in what is new, and
+                views that are there follow by themselves.
         """
         done: set[str] = set(given)
         for name in names:
@@ -94,14 +95,16 @@ class CompiledModels:
                 self._run_one(connection, self._names[parent], done, again)
         done.add(name)
         relation = node["relation_name"].split(".", 1)[1]
+        kind = "view" if node["config"]["materialized"] == "view" else "table"
         is_there = connection.execute(
-            "select 1 from duckdb_tables() where schema_name = ? and table_name = ?",
+            f"select 1 from duckdb_{kind}s() where schema_name = ? and {kind}_name = ?",
             [node["schema"], node["alias"]],
         ).fetchone()
+        if again and is_there and kind == "view":
+            return
         if again and is_there and node["config"]["materialized"] == "incremental":
             self._take_in(connection, name, relation)
             return
-        kind = "view" if node["config"]["materialized"] == "view" else "table"
         connection.execute(f'create schema if not exists "{node["schema"]}"')
         connection.execute(f"create or replace {kind} {relation} as {_code_of(node)}")
 

@@ -99,33 +99,40 @@ class DestinationWorld:
         connection = self.connection
         connection.execute(
             "create or replace table identity.keys (sync_name varchar, destination varchar,"
-            " cohort_id varchar, person_id varchar, status varchar, key_type varchar,"
+            " cohort_id varchar, anchor_key varchar, person_id varchar, status varchar,"
+            " key_type varchar,"
             " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar)"
         )
         connection.execute(
             "create or replace table identity.persons"
-            " (person_id varchar, anchor varchar, is_suppressed boolean)"
+            " (person_id varchar, anchor_key varchar, anchor varchar, is_suppressed boolean)"
         )
         connection.execute(
-            "create or replace table identity.person_ids (person_id varchar, identifier varchar)"
+            "create or replace table identity.person_ids"
+            " (person_id varchar, anchor_key varchar, identifier varchar)"
         )
         syncs = {sync.name: sync for sync in self.settings.config.cohort_syncs}
         people = sorted({*suppressed, *(key for keys in members.values() for key in keys)})
         for key_type, value in people:
             person, anchor = f"p {key_type} {value}", f"{key_type}:default:{value}"
             connection.execute(
-                "insert into identity.persons values (?, ?, ?)",
-                [person, anchor, (key_type, value) in suppressed],
+                "insert into identity.persons values (?, ?, ?, ?)",
+                [person, anchor, anchor, (key_type, value) in suppressed],
             )
-            connection.execute("insert into identity.person_ids values (?, ?)", [person, anchor])
+            connection.execute(
+                "insert into identity.person_ids values (?, ?, ?)", [person, anchor, anchor]
+            )
         for name, keys in members.items():
             destination = syncs[name].destination
             for key_type, value in keys:
                 folded = value if destination == "moengage" else value.lower()
                 connection.execute(
                     "insert into identity.keys values"
-                    " (?, ?, 'c1', ?, 'ok', ?, ?, ?, true, 'unverified')",
-                    [name, destination, f"p {key_type} {value}", key_type, value, folded],
+                    " (?, ?, 'c1', ?, ?, 'ok', ?, ?, ?, true, 'unverified')",
+                    [
+                        *(name, destination, f"{key_type}:default:{value}"),
+                        *(f"p {key_type} {value}", key_type, value, folded),
+                    ],
                 )
 
     def plan(self, request: PlanRequest | None = None, *, undoes: str | None = None) -> PlanOutcome:

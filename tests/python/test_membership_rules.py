@@ -8,26 +8,16 @@ few lines of Python keep what is confirmed and in doubt, and what the destinatio
 
 import random
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 import duckdb
 import pytest
 
 from compiled import CompiledModels
+from membership_inputs import GIVEN, lay_out_cohort
 
 Key = tuple[str, str]
 
-GIVEN = (
-    "stg_relay__syncs",
-    "stg_relay__settings",
-    "stg_relay__run",
-    "stg_amplitude__cohort_snapshots",
-    "stg_amplitude__cohorts",
-    "identity__persons",
-    "identity__person_ids",
-    "identity__keys",
-)
 STATES = "select * exclude (generation) from ledger.key_states order by all"
 SEGMENTS = "select * exclude (generation) from ledger.segments order by all"
 
@@ -128,78 +118,49 @@ class World:
         return wanted
 
 
-def _warehouse() -> duckdb.DuckDBPyConnection:
+def _warehouse(syncs: list[Sync]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    connection.execute(resources.files("relay").joinpath("raw.sql").read_text(encoding="utf-8"))
-    connection.execute("insert into raw.ledger_generation values (1)")
-    for schema in ("staging", "identity", "ledger", "cohorts"):
-        connection.execute(f"create schema if not exists {schema}")
-    connection.execute(
-        "create table staging.stg_relay__settings as select true as clevertap_reassert,"
-        " true as moengage_reassert, true as lytics_reassert"
-    )
-    connection.execute(
-        "create table staging.stg_relay__run as select timestamp '2026-03-01' as planned_at,"
-        " false as retries_rejected, cast(null as varchar) as undoes"
-    )
-    connection.execute(
-        "create table staging.stg_amplitude__cohorts as select '7' as cohort_id,"
-        " false as is_archived, cast(null as timestamp) as vanished_at"
-    )
-    connection.execute(
-        "create table staging.stg_amplitude__cohort_snapshots as select '7@1' as snapshot_id,"
-        " '7' as cohort_id, 'Cart' as cohort_name, timestamp '2026-03-01' as last_computed_at,"
-        " true as is_newest"
-    )
+    lay_out_cohort(connection, {sync.name: (sync.destination, sync.on_unknown) for sync in syncs})
     return connection
 
 
 def _give(connection: duckdb.DuckDBPyConnection, syncs: list[Sync], world: World) -> None:
     """Lay out what identity says today."""
     connection.execute(
-        "create or replace table staging.stg_relay__syncs (sync_name varchar, kind varchar,"
-        " destination varchar, cohort_id varchar, delivery varchar, is_enabled boolean,"
-        " segment_name varchar, on_unknown varchar, max_removed_percent double,"
-        " max_added_percent double, min_members bigint)"
-    )
-    for sync in syncs:
-        connection.execute(
-            "insert into staging.stg_relay__syncs values (?, 'cohort_sync', ?, '7', 'events',"
-            " true, null, ?, 30, 300, 50)",
-            [sync.name, sync.destination, sync.on_unknown],
-        )
-    connection.execute(
         "create or replace table identity.persons"
-        " (person_id varchar, anchor varchar, is_suppressed boolean)"
+        " (person_id varchar, anchor_key varchar, anchor varchar, is_suppressed boolean)"
     )
     connection.execute(
-        "create or replace table identity.person_ids (person_id varchar, identifier varchar)"
+        "create or replace table identity.person_ids"
+        " (person_id varchar, anchor_key varchar, identifier varchar)"
     )
     connection.execute(
         "create or replace table identity.keys (sync_name varchar, destination varchar,"
-        " cohort_id varchar, person_id varchar, status varchar, key_type varchar,"
-        " key_value varchar, match_key varchar, is_first_of_key boolean)"
+        " cohort_id varchar, anchor_key varchar, person_id varchar, status varchar,"
+        " key_type varchar, key_value varchar, match_key varchar, is_first_of_key boolean)"
     )
     persons = sorted(set(world.owner.values()))
     anchors = sorted(world.owner.items())
     # The anchor of a person is the smallest of those it holds.
     first = {person: min(a for a, p in anchors if p == person) for person in persons}
-    connection.executemany("insert into identity.persons values (?, ?, false)", list(first.items()))
     connection.executemany(
-        "insert into identity.person_ids values (?, ?)", [(p, a) for a, p in anchors]
+        "insert into identity.persons values ($1, $2, $2, false)", list(first.items())
+    )
+    connection.executemany(
+        "insert into identity.person_ids values (?, ?, ?)", [(p, first[p], a) for a, p in anchors]
     )
     rows: list[tuple[Any, ...]] = []
     for sync in syncs:
         desired = world.desired(sync.name)
         for person, key in world.members[sync.name].items():
-            who = (sync.name, sync.destination, "7", person)
+            who = (sync.name, sync.destination, "7", first[person], person)
             if key is None:
                 rows.append((*who, "no_key", None, None, None, False))
             else:
                 is_first = person == min(desired[key])
                 rows.append((*who, "ok", key[0], key[1].upper(), key[1], is_first))
     if rows:
-        connection.executemany("insert into identity.keys values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany(f"insert into identity.keys values ({', '.join('?' * 10)})", rows)
 
 
 def _expected(sync: Sync, world: World) -> dict[str, set[Key]]:
@@ -429,9 +390,9 @@ def _history(
 ) -> tuple[duckdb.DuckDBPyConnection, dict[str, int]]:
     """Live through some steps, holding the models to the rules at each; counts of what was seen."""
     rng = random.Random(seed)
-    connection = _warehouse()
-    ledger = Ledger(connection, rng)
     syncs = [Sync("ct", "clevertap", "hold"), Sync("moe", "moengage", "resend")]
+    connection = _warehouse(syncs)
+    ledger = Ledger(connection, rng)
     world = World({f"a{n}": f"p_a{n}" for n in range(9)}, {s.name: {} for s in syncs})
     seen = dict.fromkeys(["removed", "added", "reasserted", "frozen", "released", "parked"], 0)
     for step in range(steps):

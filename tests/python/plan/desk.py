@@ -231,14 +231,14 @@ class Desk:
         _table(
             connection,
             "identity.persons",
-            "person_id varchar, anchor varchar, is_suppressed boolean",
-            [(f"p-{who}", f"user_id:default:{who}", who in suppressed) for who in people],
+            "person_id varchar, anchor_key varchar, anchor varchar, is_suppressed boolean",
+            [(f"p-{who}", who, f"user_id:default:{who}", who in suppressed) for who in people],
         )
         _table(
             connection,
             "identity.person_ids",
-            "person_id varchar, identifier varchar",
-            [(f"p-{who}", f"user_id:default:{who}") for who in people],
+            "person_id varchar, anchor_key varchar, identifier varchar",
+            [(f"p-{who}", who, f"user_id:default:{who}") for who in people],
         )
         _table(
             connection,
@@ -249,9 +249,9 @@ class Desk:
         _table(
             connection,
             "identity.keys",
-            "sync_name varchar, destination varchar, cohort_id varchar, person_id varchar,"
-            " status varchar, detail varchar, key_type varchar, key_value varchar,"
-            " match_key varchar, is_first_of_key boolean, matched_on varchar",
+            "sync_name varchar, destination varchar, cohort_id varchar, anchor_key varchar,"
+            " person_id varchar, status varchar, detail varchar, key_type varchar,"
+            " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar",
             [
                 (sync, destination, cohort_id, *_key(destination, who, key, one))
                 for sync, destination, cohort_id in syncs
@@ -284,11 +284,11 @@ def _rows(cohort: Cohort) -> int:
 
 def _key(destination: str, who: str, key: str, cohort: Cohort) -> tuple[Any, ...]:
     if key in STATUSES:
-        return (f"p-{who}", key, "no_identifier", None, None, None, False, None)
+        return (who, f"p-{who}", key, "no_identifier", None, None, None, False, None)
     kind = "user_id" if destination == "moengage" else "identity"
     first = min(one for one, its in cohort.members.items() if its == key)
     value = cohort.spelt.get(key, key.upper())
-    return (f"p-{who}", "ok", None, kind, value, key, who == first, "unverified")
+    return (who, f"p-{who}", "ok", None, kind, value, key, who == first, "unverified")
 
 
 def _table(
