@@ -36,6 +36,17 @@ nodes as (
 
 ),
 
+{% if not anew -%}
+    -- Seen again, and nothing else: the dates alone are new.
+    dated as (
+
+        select * from all_nodes
+        where identifier_key not in (select region.identifier_key from region)
+
+    ),
+
+{% endif -%}
+
 first_links as (
 
     select
@@ -46,7 +57,7 @@ first_links as (
     where
         link_rank = 1
         {% if not anew %}
-            and left_key in (select region.identifier_key from region)
+            and left_key in ({{ keys_of('region', 'identifier_key') }})
         {% endif %}
 
 ),
@@ -185,16 +196,15 @@ named as (
     {% if not anew %}
         union all by name
 
-        -- Seen again, and nothing else: the dates alone are new.
         select
             identifiers.* replace (
-                all_nodes.first_seen_at as first_seen_at,
-                all_nodes.last_seen_at as last_seen_at
+                dated.first_seen_at as first_seen_at,
+                dated.last_seen_at as last_seen_at
             )
         from {{ this }} as identifiers
-        inner join all_nodes
-            on identifiers.identifier_key = all_nodes.identifier_key
-        where identifiers.identifier_key not in (select region.identifier_key from region)
+        inner join dated
+            on identifiers.identifier_key = dated.identifier_key
+        where identifiers.identifier_key in ({{ keys_of('dated', 'identifier_key') }})
     {% endif %}
 
 )

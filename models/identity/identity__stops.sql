@@ -18,7 +18,7 @@ first_links as (
     where
         link_rank = 1
         {% if not resolves_anew('links') %}
-            and left_key in (select region.identifier_key from region)
+            and left_key in ({{ keys_of('region', 'identifier_key') }})
         {% endif %}
 
 ),

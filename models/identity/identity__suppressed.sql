@@ -35,11 +35,22 @@ identifiers as{% if anew %} not materialized{% endif %} (
         {% if not anew %}
             -- Twice: with nothing to look for, no identifier is read.
             and anchor_key in (
-                select touched_persons.anchor_key
-                from touched_persons
-                where exists (select 1 from suppressions)
+                {{ keys_of('touched_persons', 'anchor_key') }}
+                and exists (select 1 from suppressions)
             )
         {% endif %}
+
+),
+
+seen_devices as materialized (
+
+    select
+        identifier_key,
+        device_id
+    from {{ ref('identity__attributed_sightings') }}
+    where
+        device_key is not null
+        and identifier_key in ({{ keys_of('identifiers', 'identifier_key') }})
 
 ),
 
@@ -49,11 +60,10 @@ on_devices as (
     select
         identifiers.anchor_key,
         'device_id' as id_type,
-        sightings.device_id as id_value
-    from {{ ref('identity__attributed_sightings') }} as sightings
+        seen_devices.device_id as id_value
+    from seen_devices
     inner join identifiers
-        on sightings.identifier_key = identifiers.identifier_key
-    where sightings.device_key is not null
+        on seen_devices.identifier_key = identifiers.identifier_key
 
 ),
 

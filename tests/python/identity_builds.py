@@ -114,11 +114,12 @@ class IdentityBuilds:
         if config["incremental_strategy"] == "supersede":
             key = config["unique_key"]
             meta = config["meta"]
-            where = f"{key} in (select {key} from superseding)"
+            keys = _keys_of("superseding", key)
             if "region" in meta:
                 region = "identity." + meta["region"].removeprefix("identity__")
-                where += f" or {key} in (select {meta['region_key']} from {region})"
-            connection.execute(f"delete from {relation} where {'true' if anew else where}")
+                keys += f" union all {_keys_of(region, meta['region_key'])}"
+            where = "true" if anew else f"{key} in ({keys})"
+            connection.execute(f"delete from {relation} where {where}")
         connection.execute(f"insert into {relation} by name from superseding")
         connection.execute("commit")
 
@@ -147,6 +148,11 @@ class IdentityBuilds:
     def _code(nodes: dict[str, Any], name: str) -> str:
         node = nodes[name]
         return str(node["compiled_code"]).replace(f'"{node["database"]}".', "")
+
+
+def _keys_of(relation: str, key: str) -> str:
+    """As the macro of that name."""
+    return f"select {key} from {relation} where hash({key}) is not null"
 
 
 def _models(manifest: dict[str, Any]) -> dict[str, Any]:
