@@ -12,6 +12,7 @@ first_links as (
     select
         left_key,
         right_key,
+        link_class,
         left_id_type,
         left_id_value
     from {{ ref('identity__candidates') }}
@@ -33,13 +34,25 @@ separations as (
 
 ),
 
--- Nearly every chain is one link long. The others, and what separations name, are walked.
+-- Nearly every chain is one link long: what a row or a device states leads to a user id, and a
+-- user id leads nowhere unless an override says so. The others, and what separations name, are walked.
 longer as (
 
     select first_links.*
     from first_links
     semi join first_links as next_links
         on first_links.right_key = next_links.left_key
+    where first_links.link_class in ('override', 'merged')
+
+    union all
+
+    select first_links.*
+    from first_links
+    semi join first_links as next_links
+        on
+            first_links.right_key = next_links.left_key
+            and next_links.link_class = 'override'
+    where first_links.link_class in ('observed', 'device')
 
 ),
 
