@@ -12,9 +12,7 @@ first_links as (
     select
         left_key,
         right_key,
-        link_class,
-        left_id_type,
-        left_id_value
+        link_class
     from {{ ref('identity__candidates') }}
     where
         link_rank = 1
@@ -56,23 +54,31 @@ longer as (
 
 ),
 
+walked as (
+
+    select left_key from longer
+    union distinct
+    select right_key as left_key from longer
+    union distinct
+    select left_key from separations
+    union distinct
+    select right_key as left_key from separations
+
+),
+
 links as (
 
     select
         left_key,
         right_key,
         {{ identifier_order('left_id_type', 'left_id_value') }} as left_order
-    from first_links
+    from {{ ref('identity__candidates') }}
     where
-        left_key in (
-            select longer.left_key from longer
-            union all
-            select longer.right_key from longer
-            union all
-            select separations.left_key from separations
-            union all
-            select separations.right_key from separations
-        )
+        link_rank = 1
+        and left_key in ({{ keys_of('walked', 'left_key') }})
+        {% if not resolves_anew('links') %}
+            and left_key in (select region.identifier_key from region)
+        {% endif %}
 
 ),
 
