@@ -106,10 +106,10 @@ class Links:
 def components_by_scipy(connection: DuckDBPyConnection) -> None:
     """The yardstick: from the very links that the models read, back to a table of components.
 
-    Keys are UUIDs, of which Python makes objects, so they are hashed to numbers where they are; numpy
-    finds the distinct ones, and where each of them stands first is the row of its key. Of the ways
-    that were tried this is the cheapest: to number the keys in SQL, or to bring them back by a join
-    on the hash, costs half as much again. Two keys of one hash would show in the count.
+    Keys are UUIDs, of which Python makes objects, so they are hashed to numbers where they are;
+    numpy finds the distinct ones, and where each of them stands first is the row of its key. Of the
+    ways that were tried this is the cheapest: to number the keys in SQL, or to bring them back by a
+    join on the hash, costs half as much again. Two keys of one hash would show in the count.
     """
     links = connection.execute(
         "select hash(left_key) as a, hash(right_key) as b from identity.candidates"

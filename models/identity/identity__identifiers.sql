@@ -234,12 +234,12 @@ named as (
 
         select
             identifiers.* replace (
-                dated.first_seen_at as first_seen_at,
-                dated.last_seen_at as last_seen_at
+                nodes_seen.first_seen_at as first_seen_at,
+                nodes_seen.last_seen_at as last_seen_at
             )
         from {{ this }} as identifiers
-        inner join dated
-            on identifiers.identifier_key = dated.identifier_key
+        inner join dated as nodes_seen
+            on identifiers.identifier_key = nodes_seen.identifier_key
         where identifiers.identifier_key in ({{ keys_of('dated', 'identifier_key') }})
     {% endif %}
 

@@ -49,14 +49,14 @@ wanted_identifiers as (
 wanted_sightings as (
 
     select
-        wanted_identifiers.anchor_key,
+        wanted.anchor_key,
         sightings.sighting_key,
         sightings.device_key,
         sightings.device_id,
         sightings.last_seen_at
     from {{ ref('identity__attributed_sightings') }} as sightings
-    inner join wanted_identifiers
-        on sightings.identifier_key = wanted_identifiers.identifier_key
+    inner join wanted_identifiers as wanted
+        on sightings.identifier_key = wanted.identifier_key
     where
         sightings.identifier_key in ({{ keys_of('wanted_identifiers', 'identifier_key') }})
 

@@ -33,7 +33,8 @@ separations as (
 ),
 
 -- Nearly every chain is one link long: what a row or a device states leads to a user id, and a
--- user id leads nowhere unless an override says so. The others, and what separations name, are walked.
+-- user id leads nowhere unless an override says so. The others are walked, and what separations
+-- name.
 longer as (
 
     select first_links.*

@@ -9,12 +9,6 @@
 
 with
 
-touched_persons as (
-
-    select * from {{ ref('identity__touched_persons') }}
-
-),
-
 suppressions as (
 
     select
@@ -26,6 +20,15 @@ suppressions as (
 
 ),
 
+-- With nothing to look for nobody is looked at, so that no identifier is read.
+touched_persons as (
+
+    select touched_persons.anchor_key
+    from {{ ref('identity__touched_persons') }} as touched_persons
+    where exists (select 1 from suppressions)
+
+),
+
 identifiers as{% if anew %} not materialized{% endif %} (
 
     select * from {{ ref('identity__identifiers') }}
@@ -33,11 +36,7 @@ identifiers as{% if anew %} not materialized{% endif %} (
         anchor_key is not null
         and exists (select 1 from suppressions)
         {% if not anew %}
-            -- Twice: with nothing to look for, no identifier is read.
-            and anchor_key in (
-                {{ keys_of('touched_persons', 'anchor_key') }}
-                and exists (select 1 from suppressions)
-            )
+            and anchor_key in ({{ keys_of('touched_persons', 'anchor_key') }})
         {% endif %}
 
 ),
