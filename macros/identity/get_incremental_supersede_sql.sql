@@ -14,10 +14,13 @@
     delete from {{ target }}
     {%- if not resolves_anew(meta['part']) %}
     where
-        {{ key }} in (select {{ key }} from {{ temporary }})
-        {%- if 'region' in meta %}
-        or {{ key }} in (select {{ meta['region_key'] }} from {{ ref(meta['region']) }})
-        {%- endif %}
+        {{ key }} in (
+            {{ keys_of(temporary, key) }}
+            {%- if 'region' in meta %}
+            union all
+            {{ keys_of(ref(meta['region']), meta['region_key']) }}
+            {%- endif %}
+        )
     {%- endif %};
 
     insert into {{ target }} ({{ columns }})

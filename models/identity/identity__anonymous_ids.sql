@@ -18,7 +18,7 @@ sightings as (
         and user_key is null
         and device_key is not null
         {% if not anew %}
-            and identifier_key in (select touched.identifier_key from touched)
+            and identifier_key in ({{ keys_of('touched', 'identifier_key') }})
         {% endif %}
 
 ),
@@ -41,7 +41,7 @@ known as (
     where
         user_key is not null
         {% if not anew %}
-            and amplitude_key in (select touched.identifier_key from touched)
+            and amplitude_key in ({{ keys_of('touched', 'identifier_key') }})
         {% endif %}
 
 ),

@@ -19,7 +19,7 @@ sightings as (
 
     select * from {{ ref('identity__sightings') }}
     {% if not anew %}
-        where amplitude_key in (select touched.identifier_key from touched)
+        where amplitude_key in ({{ keys_of('touched', 'identifier_key') }})
     {% endif %}
 
 ),
@@ -41,7 +41,7 @@ merge_rows as (
 
     select * from {{ ref('identity__merges') }}
     {% if not anew %}
-        where left_key in (select touched.identifier_key from touched)
+        where left_key in ({{ keys_of('touched', 'identifier_key') }})
     {% endif %}
 
 ),
@@ -52,7 +52,7 @@ device_links as (
     where
         right_key is not null
         {% if not anew %}
-            and left_key in (select touched.identifier_key from touched)
+            and left_key in ({{ keys_of('touched', 'identifier_key') }})
         {% endif %}
 
 ),

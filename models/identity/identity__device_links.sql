@@ -31,7 +31,7 @@ known_users as (
     from {{ ref('identity__sightings') }}
     where
         user_key is not null
-        and device_key in (select anonymous.device_key from anonymous)
+        and device_key in ({{ keys_of('anonymous', 'device_key') }})
 
 ),
 

@@ -22,9 +22,7 @@ sightings as{% if anew %} not materialized{% endif %} (
     {% if anew %}
         where device_key is not null
     {% else %}
-        where device_key in (
-            select touched.identifier_key from {{ ref('identity__touched') }} as touched
-        )
+        where device_key in ({{ keys_of(ref('identity__touched'), 'identifier_key') }})
     {% endif %}
 
 ),

@@ -36,6 +36,17 @@ nodes as (
 
 ),
 
+{% if not anew -%}
+    -- Seen again, and nothing else: the dates alone are new.
+    dated as (
+
+        select * from all_nodes
+        where identifier_key not in (select region.identifier_key from region)
+
+    ),
+
+{% endif -%}
+
 first_links as (
 
     select
@@ -46,7 +57,7 @@ first_links as (
     where
         link_rank = 1
         {% if not anew %}
-            and left_key in (select region.identifier_key from region)
+            and left_key in ({{ keys_of('region', 'identifier_key') }})
         {% endif %}
 
 ),
@@ -67,12 +78,25 @@ followed as (
 
 ),
 
+-- Nearly every chain is one link long: what a row or a device states leads to a user id, and a
+-- user id leads nowhere unless an override says so.
 longer as (
 
     select followed.*
     from followed
     semi join followed as next_links
         on followed.right_key = next_links.left_key
+    where followed.link_class in ('override', 'merged')
+
+    union all
+
+    select followed.*
+    from followed
+    semi join followed as next_links
+        on
+            followed.right_key = next_links.left_key
+            and next_links.link_class = 'override'
+    where followed.link_class in ('observed', 'device')
 
 ),
 
@@ -113,88 +137,110 @@ resolved as (
         nodes.*,
         first_links.right_key as first_key,
         first_links.link_class as first_class,
-        followed.right_key as follows_key,
-        followed.link_class as follows_class,
-        coalesce(ends.end_key, followed.right_key, nodes.identifier_key) as end_key,
-        if(followed.right_key is null, 0, coalesce(ends.steps, 1)) as steps_count
+        if(stops.identifier_key is null, first_links.right_key, null) as follows_key,
+        if(stops.identifier_key is null, first_links.link_class, null) as follows_class,
+        coalesce(ends.end_key, follows_key, nodes.identifier_key) as end_key,
+        if(follows_key is null, 0, coalesce(ends.steps, 1)) as steps_count
     from nodes
     left join first_links
         on nodes.identifier_key = first_links.left_key
-    left join followed
-        on nodes.identifier_key = followed.left_key
+    left join stops
+        on nodes.identifier_key = stops.identifier_key
     left join ends
         on nodes.identifier_key = ends.left_key
 
 ),
 
--- The primary user id is the one nearest the end of the chain.
-primary_users as (
+-- The primary user id is the one nearest the end of the chain: the end itself, if that is one. Only
+-- overrides lead on from a user id.
+inner_users as (
 
     select
         end_key,
         min({
             'steps_count': steps_count, 'id_value': id_value, 'identifier_key': identifier_key
-        })['identifier_key'] as primary_user_key
+        })['identifier_key'] as user_key
     from resolved
-    where id_type = 'user_id'
+    where id_type = 'user_id' and steps_count > 0
     group by end_key
 
 ),
 
-anchors as (
+primary_users as (
+
+    select * from inner_users
+    where
+        end_key not in (
+            select resolved.identifier_key
+            from resolved
+            where
+                resolved.id_type = 'user_id'
+                and resolved.identifier_key in (select inner_users.end_key from inner_users)
+        )
+
+),
+
+judged as (
 
     select
+        resolved.identifier_key,
         resolved.end_key,
-        primary_users.primary_user_key,
-        bool_or(resolved.is_seen) as is_person,
-        min(try_cast(resolved.id_value as bigint)) filter (
-            where
-            resolved.follows_class = 'observed'
-            and resolved.follows_key = primary_users.primary_user_key
-        ) as primary_amplitude_id,
-        min(try_cast(resolved.id_value as bigint)) filter (
-            where resolved.follows_class = 'observed'
-        ) as known_amplitude_id
+        resolved.is_seen,
+        resolved.id_type = 'user_id' and resolved.steps_count = 0 as is_user_end,
+        resolved.follows_class = 'observed' as is_known,
+        resolved.follows_key = coalesce(primary_users.user_key, resolved.end_key) as is_primary,
+        try_cast(resolved.id_value as bigint) as amplitude_id
     from resolved
     left join primary_users
         on resolved.end_key = primary_users.end_key
-    group by resolved.end_key, primary_users.primary_user_key
 
 ),
 
 -- The first that exists of the three in ID-12. Rows of links alone make no person.
+anchors as (
+
+    select
+        end_key,
+        bool_or(is_user_end) as is_user_end,
+        case
+            when bool_or(is_seen)
+                then coalesce(
+                    arg_min(identifier_key, amplitude_id) filter (where is_known and is_primary),
+                    arg_min(identifier_key, amplitude_id) filter (where is_known),
+                    end_key
+                )
+        end as anchor_key
+    from judged
+    group by end_key
+
+),
+
 named as (
 
     select
         resolved.*,
-        anchors.primary_user_key,
-        case
-            when not anchors.is_person then null
-            when coalesce(anchors.primary_amplitude_id, anchors.known_amplitude_id) is null
-                then resolved.end_key
-            else {{ identifier_key(
-                "'amplitude_id'",
-                'resolved.namespace',
-                'coalesce(anchors.primary_amplitude_id, anchors.known_amplitude_id)'
-            ) }}
-        end as anchor_key
+        anchors.anchor_key,
+        coalesce(
+            primary_users.user_key, if(anchors.is_user_end, resolved.end_key, null)
+        ) as primary_user_key
     from resolved
     inner join anchors
         on resolved.end_key = anchors.end_key
+    left join primary_users
+        on resolved.end_key = primary_users.end_key
 
     {% if not anew %}
         union all by name
 
-        -- Seen again, and nothing else: the dates alone are new.
         select
             identifiers.* replace (
-                all_nodes.first_seen_at as first_seen_at,
-                all_nodes.last_seen_at as last_seen_at
+                nodes_seen.first_seen_at as first_seen_at,
+                nodes_seen.last_seen_at as last_seen_at
             )
         from {{ this }} as identifiers
-        inner join all_nodes
-            on identifiers.identifier_key = all_nodes.identifier_key
-        where identifiers.identifier_key not in (select region.identifier_key from region)
+        inner join dated as nodes_seen
+            on identifiers.identifier_key = nodes_seen.identifier_key
+        where identifiers.identifier_key in ({{ keys_of('dated', 'identifier_key') }})
     {% endif %}
 
 )

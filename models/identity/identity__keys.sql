@@ -20,7 +20,12 @@ keys as (
 
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select
+        anchor_key,
+        person_id,
+        is_suppressed
+    from {{ ref('identity__persons') }}
+    where anchor_key in ({{ keys_of(ref('identity__members'), 'anchor_key') }})
 
 ),
 

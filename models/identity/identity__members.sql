@@ -28,13 +28,6 @@ namespaces as (
 
 ),
 
-identifiers as not materialized (
-
-    select * from {{ ref('identity__identifiers') }}
-    where anchor_key is not null
-
-),
-
 rows_of_cohorts as (
 
     select
@@ -48,6 +41,7 @@ rows_of_cohorts as (
         on members.cohort_id = snapshots.cohort_id
     left join namespaces
         on snapshots.app_id = namespaces.project
+    where {{ has_keys_to_build() }}
 
 ),
 
@@ -59,6 +53,22 @@ keyed as (
         {{ identifier_key("'user_id'", 'namespace', 'user_id') }} as user_key,
         {{ identifier_key("'amplitude_id'", 'namespace', 'amplitude_id') }} as amplitude_key
     from rows_of_cohorts
+
+),
+
+identifiers as (
+
+    select
+        identifier_key,
+        anchor_key
+    from {{ ref('identity__identifiers') }}
+    where
+        anchor_key is not null
+        and identifier_key in (
+            {{ keys_of('keyed', 'user_key') }}
+            union all
+            {{ keys_of('keyed', 'amplitude_key') }}
+        )
 
 ),
 
@@ -85,7 +95,5 @@ select
     -- attributes
     cast(sum(row_count) as bigint) as rows_count
 from named
-where
-    {{ has_keys_to_build() }}
-    and anchor_key is not null
+where anchor_key is not null
 group by cohort_id, anchor_key

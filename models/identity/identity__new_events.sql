@@ -1,11 +1,7 @@
 -- One row per event that came since the last complete build, as evidence; none if all is anew.
+{{ config(meta={'part': 'evidence'}) }}
+
 with
-
-scope as (
-
-    select * from {{ ref('identity__scope') }}
-
-),
 
 event_rows as (
 
@@ -16,5 +12,9 @@ event_rows as (
 select *
 from event_rows
 where
-    -- By load, not by time: a late row is new too.
-    load_id > (select if(scope.evidence_is_new, null, scope.since_load_id) from scope)
+    {% if resolves_anew('evidence') %}
+        false
+    {% else %}
+        -- By load, not by time: a late row is new too.
+        load_id > (select scope.since_load_id from {{ ref('identity__scope') }} as scope)
+    {% endif %}

@@ -36,7 +36,7 @@ first_links as (
         link_rank = 1
         and link_class in ('override', 'merged')
         {% if not anew %}
-            and left_key in (select region.identifier_key from region)
+            and left_key in ({{ keys_of('region', 'identifier_key') }})
         {% endif %}
 
 ),
@@ -63,7 +63,7 @@ amplitude_ids as (
         amplitude_key is not null
         and amplitude_key not in (select contaminated.amplitude_key from contaminated)
         {% if not anew %}
-            and amplitude_key in (select touched.identifier_key from touched)
+            and amplitude_key in ({{ keys_of('touched', 'identifier_key') }})
         {% endif %}
     group by amplitude_key, namespace, amplitude_id
 
@@ -82,7 +82,7 @@ user_ids as (
     where
         user_key is not null
         {% if not anew %}
-            and user_key in (select touched.identifier_key from touched)
+            and user_key in ({{ keys_of('touched', 'identifier_key') }})
         {% endif %}
     group by user_key, namespace, user_id
 
@@ -101,7 +101,7 @@ named_devices as (
             or amplitude_key in (select contaminated.amplitude_key from contaminated)
         )
         {% if not anew %}
-            and device_key in (select touched.identifier_key from touched)
+            and device_key in ({{ keys_of('touched', 'identifier_key') }})
         {% endif %}
 
     union distinct
@@ -124,7 +124,7 @@ device_ids as (
     semi join named_devices
         on devices.device_key = named_devices.device_key
     {% if not anew %}
-        where devices.device_key in (select touched.identifier_key from touched)
+        where devices.device_key in ({{ keys_of('touched', 'identifier_key') }})
     {% endif %}
 
 ),
@@ -148,10 +148,9 @@ seen as (
             identifiers.first_seen_at,
             identifiers.last_seen_at
         from identity.identifiers
-        semi join region
-            on identifiers.identifier_key = region.identifier_key
         where
             identifiers.is_seen
+            and identifiers.identifier_key in ({{ keys_of('region', 'identifier_key') }})
             and identifiers.identifier_key not in (select touched.identifier_key from touched)
     {% endif %}
 

@@ -27,19 +27,6 @@ members as (
 
 ),
 
-identifiers as not materialized (
-
-    select * from {{ ref('identity__identifiers') }}
-    where anchor_key is not null
-
-),
-
-devices as (
-
-    select * from {{ ref('identity__devices') }}
-
-),
-
 property_values as (
 
     select * from {{ ref('identity__property_values') }}
@@ -54,22 +41,24 @@ wanted_identifiers as (
         id_type,
         id_value,
         steps_count
-    from identifiers
-    where anchor_key in (select members.anchor_key from members)
+    from {{ ref('identity__identifiers') }}
+    where anchor_key in ({{ keys_of('members', 'anchor_key') }})
 
 ),
 
 wanted_sightings as (
 
     select
-        wanted_identifiers.anchor_key,
+        wanted.anchor_key,
         sightings.sighting_key,
         sightings.device_key,
         sightings.device_id,
         sightings.last_seen_at
     from {{ ref('identity__attributed_sightings') }} as sightings
-    inner join wanted_identifiers
-        on sightings.identifier_key = wanted_identifiers.identifier_key
+    inner join wanted_identifiers as wanted
+        on sightings.identifier_key = wanted.identifier_key
+    where
+        sightings.identifier_key in ({{ keys_of('wanted_identifiers', 'identifier_key') }})
 
 ),
 
@@ -122,6 +111,29 @@ seen_devices as (
 
 ),
 
+devices as (
+
+    select
+        device_key,
+        owner_key,
+        is_shared
+    from {{ ref('identity__devices') }}
+    where device_key in ({{ keys_of('seen_devices', 'device_key') }})
+
+),
+
+owners as (
+
+    select
+        identifier_key,
+        anchor_key
+    from {{ ref('identity__identifiers') }}
+    where
+        anchor_key is not null
+        and identifier_key in ({{ keys_of('devices', 'owner_key') }})
+
+),
+
 person_devices as (
 
     select
@@ -139,7 +151,7 @@ person_devices as (
     from seen_devices
     inner join devices
         on seen_devices.device_key = devices.device_key
-    left join identifiers as owners
+    left join owners
         on devices.owner_key = owners.identifier_key
 
 ),

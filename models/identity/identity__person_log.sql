@@ -21,7 +21,7 @@ persons as (
         anchor
     from {{ ref('identity__persons') }}
     {% if not resolves_anew('persons') %}
-        where anchor_key in (select touched_persons.anchor_key from touched_persons)
+        where anchor_key in ({{ keys_of('touched_persons', 'anchor_key') }})
     {% endif %}
 
 )

@@ -27,7 +27,7 @@ identifiers as{% if anew %} not materialized{% endif %} (
     where
         anchor_key is not null
         {% if not anew %}
-            and anchor_key in (select touched_persons.anchor_key from touched_persons)
+            and anchor_key in ({{ keys_of('touched_persons', 'anchor_key') }})
         {% endif %}
 
 ),
@@ -36,7 +36,7 @@ sightings as (
 
     select * from {{ ref('identity__attributed_sightings') }}
     {% if not anew %}
-        where identifier_key in (select identifiers.identifier_key from identifiers)
+        where identifier_key in ({{ keys_of('identifiers', 'identifier_key') }})
     {% endif %}
 
 ),
@@ -51,28 +51,50 @@ suppressed as (
 other_links as (
 
     select
-        candidates.left_key,
-        candidates.right_key
-    from {{ ref('identity__candidates') }} as candidates
-    left join {{ ref('identity__stops') }} as stops
-        on candidates.left_key = stops.identifier_key
+        left_key,
+        right_key
+    from {{ ref('identity__candidates') }}
     where
-        (candidates.link_rank > 1 or stops.identifier_key is not null)
+        link_rank > 1
         {% if not anew %}
-            and (
-                candidates.left_key in (select identifiers.identifier_key from identifiers)
-                or candidates.right_key in (select identifiers.identifier_key from identifiers)
-            )
+            and left_key in ({{ keys_of('identifiers', 'identifier_key') }})
         {% endif %}
+
+    {% if not anew %}
+        union distinct
+
+        select
+            left_key,
+            right_key
+        from {{ ref('identity__candidates') }}
+        where
+            link_rank > 1
+            and right_key in ({{ keys_of('identifiers', 'identifier_key') }})
+    {% endif %}
+
+    union distinct
+
+    -- Of those that are cut off there are few.
+    select
+        left_key,
+        right_key
+    from {{ ref('identity__candidates') }}
+    where left_key in ({{ keys_of(ref('identity__stops'), 'identifier_key') }})
 
 ),
 
-ends as (
+other_ends as (
 
     select
         identifier_key,
         anchor_key
     from {{ ref('identity__identifiers') }}
+    where
+        identifier_key in (
+            {{ keys_of('other_links', 'left_key') }}
+            union all
+            {{ keys_of('other_links', 'right_key') }}
+        )
 
 ),
 
@@ -82,9 +104,9 @@ refusals as (
         left_ends.anchor_key as left_anchor_key,
         right_ends.anchor_key as right_anchor_key
     from other_links
-    left join ends as left_ends
+    left join other_ends as left_ends
         on other_links.left_key = left_ends.identifier_key
-    left join ends as right_ends
+    left join other_ends as right_ends
         on other_links.right_key = right_ends.identifier_key
     where left_ends.anchor_key is distinct from right_ends.anchor_key
 

@@ -52,11 +52,11 @@ select
     taken_up.load_id,
     (
         select count(*) from events
-        where events.load_id <= taken_up.load_id
+        where events.load_id <= (select newest.load_id from taken_up as newest)
     ) as events_count,
     (
         select count(*) from merge_rows
-        where merge_rows.load_id <= taken_up.load_id
+        where merge_rows.load_id <= (select newest.load_id from taken_up as newest)
     ) as merges_count,
     (
         select count(*) from members

@@ -95,7 +95,7 @@ first_links as materialized (
     from {{ ref('identity__candidates') }}
     where
         link_rank = 1
-        and left_key in (select asked.identifier_key from asked)
+        and left_key in ({{ keys_of('asked', 'identifier_key') }})
 
 ),
 
@@ -112,9 +112,9 @@ resolved_before as materialized (
     from resolved
     where
         identifier_key in (
-            select asked.identifier_key from asked
+            {{ keys_of('asked', 'identifier_key') }}
             union all
-            select first_links.right_key from first_links
+            {{ keys_of('first_links', 'right_key') }}
         )
 
 ),
@@ -170,5 +170,4 @@ union distinct
 
 select resolved.identifier_key
 from resolved
-semi join ends
-    on resolved.end_key = ends.end_key
+where resolved.end_key in ({{ keys_of('ends', 'end_key') }})

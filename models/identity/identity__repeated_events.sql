@@ -47,9 +47,9 @@ repeated as (
 
         select events.uuid
         from events
-        semi join new_uuids
-            on events.uuid = new_uuids.uuid
-        where events.load_id <= (select scope.since_load_id from scope)
+        where
+            events.uuid in ({{ keys_of('new_uuids', 'uuid') }})
+            and events.load_id <= (select scope.since_load_id from scope)
     {% endif %}
 
 ),

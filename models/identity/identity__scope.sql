@@ -179,11 +179,11 @@ kept as (
     select
         (
             select count(*) from events
-            where events.load_id <= progress.load_id
+            where events.load_id <= (select taken_up.load_id from progress as taken_up)
         ) = progress.events_count
         and (
             select count(*) from merge_rows
-            where merge_rows.load_id <= progress.load_id
+            where merge_rows.load_id <= (select taken_up.load_id from progress as taken_up)
         ) = progress.merges_count
         and (
             select count(*) from members

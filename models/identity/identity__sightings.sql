@@ -129,8 +129,7 @@ keyed as (
 
         select sightings.*
         from {{ this }} as sightings
-        semi join keyed
-            on sightings.sighting_key = keyed.sighting_key
+        where sightings.sighting_key in ({{ keys_of('keyed', 'sighting_key') }})
 
     ),
 

@@ -12,13 +12,12 @@ first_links as (
     select
         left_key,
         right_key,
-        left_id_type,
-        left_id_value
+        link_class
     from {{ ref('identity__candidates') }}
     where
         link_rank = 1
         {% if not resolves_anew('links') %}
-            and left_key in (select region.identifier_key from region)
+            and left_key in ({{ keys_of('region', 'identifier_key') }})
         {% endif %}
 
 ),
@@ -33,13 +32,38 @@ separations as (
 
 ),
 
--- Nearly every chain is one link long. The others, and what separations name, are walked.
+-- Nearly every chain is one link long: what a row or a device states leads to a user id, and a
+-- user id leads nowhere unless an override says so. The others are walked, and what separations
+-- name.
 longer as (
 
     select first_links.*
     from first_links
     semi join first_links as next_links
         on first_links.right_key = next_links.left_key
+    where first_links.link_class in ('override', 'merged')
+
+    union all
+
+    select first_links.*
+    from first_links
+    semi join first_links as next_links
+        on
+            first_links.right_key = next_links.left_key
+            and next_links.link_class = 'override'
+    where first_links.link_class in ('observed', 'device')
+
+),
+
+walked as (
+
+    select left_key from longer
+    union distinct
+    select right_key as left_key from longer
+    union distinct
+    select left_key from separations
+    union distinct
+    select right_key as left_key from separations
 
 ),
 
@@ -49,17 +73,13 @@ links as (
         left_key,
         right_key,
         {{ identifier_order('left_id_type', 'left_id_value') }} as left_order
-    from first_links
+    from {{ ref('identity__candidates') }}
     where
-        left_key in (
-            select longer.left_key from longer
-            union all
-            select longer.right_key from longer
-            union all
-            select separations.left_key from separations
-            union all
-            select separations.right_key from separations
-        )
+        link_rank = 1
+        and left_key in ({{ keys_of('walked', 'left_key') }})
+        {% if not resolves_anew('links') %}
+            and left_key in (select region.identifier_key from region)
+        {% endif %}
 
 ),
 

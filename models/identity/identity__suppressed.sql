@@ -9,12 +9,6 @@
 
 with
 
-touched_persons as (
-
-    select * from {{ ref('identity__touched_persons') }}
-
-),
-
 suppressions as (
 
     select
@@ -26,6 +20,15 @@ suppressions as (
 
 ),
 
+-- With nothing to look for nobody is looked at, so that no identifier is read.
+touched_persons as (
+
+    select touched_persons.anchor_key
+    from {{ ref('identity__touched_persons') }} as touched_persons
+    where exists (select 1 from suppressions)
+
+),
+
 identifiers as{% if anew %} not materialized{% endif %} (
 
     select * from {{ ref('identity__identifiers') }}
@@ -33,13 +36,20 @@ identifiers as{% if anew %} not materialized{% endif %} (
         anchor_key is not null
         and exists (select 1 from suppressions)
         {% if not anew %}
-            -- Twice: with nothing to look for, no identifier is read.
-            and anchor_key in (
-                select touched_persons.anchor_key
-                from touched_persons
-                where exists (select 1 from suppressions)
-            )
+            and anchor_key in ({{ keys_of('touched_persons', 'anchor_key') }})
         {% endif %}
+
+),
+
+seen_devices as materialized (
+
+    select
+        identifier_key,
+        device_id
+    from {{ ref('identity__attributed_sightings') }}
+    where
+        device_key is not null
+        and identifier_key in ({{ keys_of('identifiers', 'identifier_key') }})
 
 ),
 
@@ -49,11 +59,10 @@ on_devices as (
     select
         identifiers.anchor_key,
         'device_id' as id_type,
-        sightings.device_id as id_value
-    from {{ ref('identity__attributed_sightings') }} as sightings
+        seen_devices.device_id as id_value
+    from seen_devices
     inner join identifiers
-        on sightings.identifier_key = identifiers.identifier_key
-    where sightings.device_key is not null
+        on seen_devices.identifier_key = identifiers.identifier_key
 
 ),
 

@@ -62,8 +62,15 @@ class IdentityBuilds:
         """What `dbt build` does with identity; `stop_after` a model, as if killed there."""
         if full_refresh:
             connection.execute("delete from identity.progress")
+        there = {
+            f"{schema}.{table}"
+            for schema, table in connection.execute(
+                "select schema_name, table_name from duckdb_tables()"
+                " union all select schema_name, view_name from duckdb_views()"
+            ).fetchall()
+        }
         for name in self._order:
-            self._run(connection, name, full_refresh)
+            self._run(connection, name, full_refresh, there)
             if name == stop_after:
                 return
 
@@ -81,15 +88,23 @@ class IdentityBuilds:
                 self._visit(unique_ids[parent])
         self._order.append(name)
 
-    def _run(self, connection: DuckDBPyConnection, name: str, full_refresh: bool) -> None:
+    def _run(
+        self, connection: DuckDBPyConnection, name: str, full_refresh: bool, there: set[str]
+    ) -> None:
         node = self._fresh[name]
         config = node["config"]
         relation = str(node["relation_name"]).split(".", 1)[1]
-        anew = full_refresh or self._is_anew(connection, name, config)
+        exists = f"{node['schema']}.{node['alias']}" in there
+        is_view = config["materialized"] == "view"
+        if is_view and exists and "each_build" not in config["tags"]:
+            # As `relay build` does: what it shows follows by itself.
+            return
+        there.add(f"{node['schema']}.{node['alias']}")
+        anew = full_refresh or self._is_anew(connection, name, config, there)
         code = self._code(self._fresh if anew else self._carried, name)
         if name == "identity__person_log":
             code = self._code(self._carried, name)
-        kind = "view" if config["materialized"] == "view" else "table"
+        kind = "view" if is_view else "table"
         connection.execute(f'create schema if not exists "{node["schema"]}"')
         if config["materialized"] == "table_function":
             parameters = ", ".join(config["parameters"])
@@ -97,10 +112,6 @@ class IdentityBuilds:
                 f"create or replace macro {relation}({parameters}) as table ({code})"
             )
             return
-        exists = connection.execute(
-            "select 1 from duckdb_tables() where schema_name = ? and table_name = ?",
-            [node["schema"], node["alias"]],
-        ).fetchone()
         if config["materialized"] != "incremental" or not exists:
             if config["materialized"] == "incremental":
                 code = self._code(self._fresh, name)
@@ -114,25 +125,22 @@ class IdentityBuilds:
         if config["incremental_strategy"] == "supersede":
             key = config["unique_key"]
             meta = config["meta"]
-            where = f"{key} in (select {key} from superseding)"
+            keys = _keys_of("superseding", key)
             if "region" in meta:
                 region = "identity." + meta["region"].removeprefix("identity__")
-                where += f" or {key} in (select {meta['region_key']} from {region})"
-            connection.execute(f"delete from {relation} where {'true' if anew else where}")
+                keys += f" union all {_keys_of(region, meta['region_key'])}"
+            where = "true" if anew else f"{key} in ({keys})"
+            connection.execute(f"delete from {relation} where {where}")
         connection.execute(f"insert into {relation} by name from superseding")
         connection.execute("commit")
 
     @staticmethod
-    def _is_anew(connection: DuckDBPyConnection, name: str, config: dict[str, Any]) -> bool:
-        tables = {
-            row[0]
-            for row in connection.execute(
-                "select table_name from duckdb_tables() where schema_name = 'identity'"
-            ).fetchall()
-        }
+    def _is_anew(
+        connection: DuckDBPyConnection, name: str, config: dict[str, Any], there: set[str]
+    ) -> bool:
         if name == "identity__scope":
-            return "progress" not in tables
-        if "scope" not in tables:
+            return "identity.progress" not in there
+        if "identity.scope" not in there:
             return True
         part = config["meta"].get("part", "links")
         if name == "identity__person_log":
@@ -147,6 +155,11 @@ class IdentityBuilds:
     def _code(nodes: dict[str, Any], name: str) -> str:
         node = nodes[name]
         return str(node["compiled_code"]).replace(f'"{node["database"]}".', "")
+
+
+def _keys_of(relation: str, key: str) -> str:
+    """As the macro of that name."""
+    return f"select {key} from {relation} where hash({key}) is not null"
 
 
 def _models(manifest: dict[str, Any]) -> dict[str, Any]:
