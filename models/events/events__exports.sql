@@ -1,4 +1,6 @@
 -- One row per enabled export of events: what it selects, and a hash of all that decides it.
+{{ config(materialized='table') }}
+
 with
 
 syncs as (

@@ -27,7 +27,7 @@ _BUILD = ("build", "--exclude-resource-type", "unit_test", "--no-write-json")
 _DUE = "due"
 # Tests that come with a model are not run with it.
 _WITHOUT_ITS_TESTS = ("--indirect-selection", "empty")
-_DESTINATIONS = {"amplitude", "clevertap", "lytics", "moengage"}
+_PURPOSES = {"amplitude", "clevertap", "identify", "lytics", "moengage"}
 _BAD = {"error", "fail", "runtime error", "partial success"}
 
 
@@ -35,8 +35,8 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
     """`dbt build` without the unit tests (they prove the code, not the data).
 
     Where the warehouse was built by just this project before, only what hangs on inputs that have
-    changed since is run, nothing where none has. Of the tests those in `tests/dbt/` are run,
-    promises about the data as a whole; `whole` runs those of single columns too.
+    changed since is run, nothing where none has. Of the tests those in `tests/dbt/` are run with
+    it, promises about the data as a whole; `whole` runs those of single columns too.
 
     The caller holds the lock and has no connection to the warehouse open.
 
@@ -65,7 +65,7 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
         # Should this build not come to its end, they count as changed, even if they change back.
         _note_built(settings, {name: built[name] for name in built.keys() - set(changed)})
         # Who is added or taken out changes what every destination's tables hold.
-        unused = set() if {"syncs", "identities"} & set(changed) else _DESTINATIONS - used
+        unused = set() if {"syncs", "identities"} & set(changed) else _PURPOSES - used
         with _tagged(_to_run(_manifest(settings), changed, unused)):
             nodes = run_dbt(settings, [*_BUILD, *_WITHOUT_ITS_TESTS, "--select", f"tag:{_DUE}"])
     # Looked at once more: what waits to be sent is another thing now.
@@ -113,7 +113,7 @@ def _to_run(manifest: Any, inputs: Collection[str], unused: Collection[str]) -> 
     """The models that hold data of the inputs, and the tests of the data as a whole.
 
     Views follow by themselves, except those whose text itself depends on data (`each_build`).
-    Tables of a destination that nothing goes to (`unused`) are empty and stay so.
+    Tables of a purpose that nothing is for (`unused`) are empty and stay so.
     """
     from dbt.contracts.graph.nodes import SingularTestNode
 
@@ -123,21 +123,25 @@ def _to_run(manifest: Any, inputs: Collection[str], unused: Collection[str]) -> 
         children = set(manifest.child_map.get(pending.pop(), ())) - reached
         reached |= children
         pending += children
-    models = (manifest.nodes[name] for name in reached if name.startswith("model."))
     return [
-        *(
-            model
-            for model in models
-            if (model.config.materialized in {"table", "incremental"} or "each_build" in model.tags)
-            and _destination_of(model.name) not in unused
-        ),
-        *(node for node in manifest.nodes.values() if isinstance(node, SingularTestNode)),
+        node
+        for name in reached
+        if (node := manifest.nodes.get(name)) is not None
+        and (isinstance(node, SingularTestNode) or _holds_data(node, unused))
     ]
 
 
-def _destination_of(model: str) -> str:
-    """The destination whose model it is: Amplitude's room is `events`; others stand in the name."""
+def _holds_data(node: Any, unused: Collection[str]) -> bool:
+    if node.resource_type != "model" or _purpose_of(node.name) in unused:
+        return False
+    return node.config.materialized in {"table", "incremental"} or "each_build" in node.tags
+
+
+def _purpose_of(model: str) -> str:
+    """The destination a model is for, by its name; Amplitude has the room `events` for exports."""
     room, _, name = model.partition("__")
+    if name == "amplitude_identities":
+        return "identify"
     return "amplitude" if room == "events" else name.partition("_")[0]
 
 
@@ -164,7 +168,7 @@ def _fingerprint(manifest: Any) -> str:
 def _look(settings: Settings) -> tuple[dict[str, str], dict[str, str], set[str]]:
     """What the raw tables hold, as far as dbt reads them; what was noted of the last build.
 
-    Both are texts by name: an input that has changed has another one. Third, where anything goes.
+    Both are texts by name: an input that has changed has another one. Third, what anything is for.
     """
     with warehouse.connect(settings) as connection:
         inputs: dict[str, str] = dict(connection.execute(_INPUTS).fetchall())
