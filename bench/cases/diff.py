@@ -10,8 +10,12 @@ from bench.case import Case, Figure, expect
 from bench.data.membership import SYNCS, Membership
 from bench.measuring import Pairs, Side, alternate, best_wall, median_cpu
 from compiled import CompiledModels
+from relay.settings import Environment
 
 FEW_PLANS, MANY_PLANS = 10, 200
+# Up to here many plans are laid out too, and polars and plain Python are asked: above, one run of
+# all cases would take too long.
+MEMBERS_WITH_HISTORY = 200_000
 # The least that finds what differs: the keys of all five syncs, wanted and confirmed.
 ONE_FULL_JOIN = """
     create or replace table joined as
@@ -29,9 +33,9 @@ ONE_FULL_JOIN = """
 
 
 def prepare(folder: Path, size: int) -> None:
-    """The same cohort after few plans and after many."""
+    """The same cohort after few plans and, unless it is a large one, after many."""
     models = _models(folder)
-    for plans in (FEW_PLANS, MANY_PLANS):
+    for plans in (FEW_PLANS, MANY_PLANS)[: 2 if size <= MEMBERS_WITH_HISTORY else 1]:
         membership = _membership(folder, size, plans)
         membership.make(models)
         with duckdb.connect(str(membership.path)) as connection:
@@ -45,18 +49,13 @@ def prepare(folder: Path, size: int) -> None:
 def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
     """Each diff in a transaction that is taken back, so that every round finds the same."""
     models = _models(folder)
-    few, many = (_membership(folder, size, plans) for plans in (FEW_PLANS, MANY_PLANS))
-    with (
-        duckdb.connect(str(few.path)) as after_few,
-        duckdb.connect(str(many.path)) as after_many,
-    ):
-        # With the fold of one more plan; then that plan is folded for good.
-        history = alternate(
-            _diff(many, after_many, models, changed=True),
-            _diff(few, after_few, models, changed=True),
-            rounds,
-            warm_up=True,
-        )
+    few = _membership(folder, size, FEW_PLANS)
+    with duckdb.connect(str(few.path)) as after_few:
+        figures = []
+        if size <= MEMBERS_WITH_HISTORY:
+            history = _history(folder, size, rounds, _diff(few, after_few, models, changed=True))
+            name = "diff_history"
+            figures.append(_figure(name, size, history, f"the diff after {FEW_PLANS} plans"))
         few.diff(after_few, models)
         changed = _diff(few, after_few, models, changed=True)
         joined = _taken_back(
@@ -67,25 +66,29 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
         )
         against_join = alternate(changed, joined, rounds, warm_up=True)
         unchanged = alternate(_diff(few, after_few, models, changed=False), changed, rounds)
-        peers = [] if size > 200_000 else _peers(few, after_few, size)
-    return [
-        _figure(
-            "diff_five_destinations",
-            size,
-            against_join,
-            f"one full outer join of the keys of all {len(SYNCS)} syncs",
-        ),
-        _figure("diff_unchanged", size, unchanged, "the diff above"),
-        _figure("diff_history", size, history, f"the diff after {FEW_PLANS} plans"),
-        *peers,
-    ]
+        yardstick = f"one full outer join of the keys of all {len(SYNCS)} syncs"
+        return [
+            _figure("diff_five_destinations", size, against_join, yardstick),
+            *figures,
+            _figure("diff_unchanged", size, unchanged, "the diff above"),
+            *(_peers(few, after_few, size) if size <= MEMBERS_WITH_HISTORY else []),
+        ]
+
+
+def _history(folder: Path, size: int, rounds: int, after_few: Side[None]) -> Pairs:
+    """After many plans against after few, both with the fold of one plan more."""
+    many = _membership(folder, size, MANY_PLANS)
+    with duckdb.connect(str(many.path)) as connection:
+        after_many = _diff(many, connection, _models(folder), changed=True)
+        return alternate(after_many, after_few, rounds, warm_up=True)
 
 
 def alone(folder: Path, size: int) -> None:
-    """The diff once."""
+    """The diff once, in an engine with the limit that dbt's has."""
     membership = _membership(folder, size, FEW_PLANS)
     models = _models(folder)
     with duckdb.connect(str(membership.path)) as connection:
+        connection.execute(f"set memory_limit = '{Environment().relay_memory}'")
         _diff(membership, connection, models, changed=True).once()
 
 
@@ -190,7 +193,7 @@ def _set_diff(connection: DuckDBPyConnection) -> dict[str, tuple[int, int]]:
 CASE = Case(
     name="diff",
     what="five syncs of one cohort: what is to be added and removed",
-    sizes=(50_000, 200_000),
+    sizes=(100_000, 500_000),
     prepare=prepare,
     measure=measure,
     alone=alone,

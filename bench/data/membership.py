@@ -120,12 +120,16 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
         " select person_id, anchor_key, anchor as identifier from people"
     )
     connection.execute(
-        "create table all_keys as select people.number, syncs.sync_name, syncs.destination,"
-        " '7' as cohort_id, people.anchor_key, people.person_id, 'ok' as status,"
-        " 'identity' as key_type,"
-        " people.match_key as key_value, people.match_key, true as is_first_of_key"
-        " from staging.stg_relay__syncs as syncs, people order by syncs.sync_name, people.number"
+        "create table all_keys (number bigint, sync_name varchar, destination varchar,"
+        " cohort_id varchar, anchor_key uuid, person_id varchar, status varchar, key_type varchar,"
+        " key_value varchar, match_key varchar, is_first_of_key boolean)"
     )
+    for name, (destination, _) in SYNCS.items():
+        connection.execute(
+            "insert into all_keys select number, ?, ?, '7', anchor_key, person_id, 'ok',"
+            " 'identity', match_key, match_key, true from people",
+            [name, destination],
+        )
     membership.want(connection, changed=False)
 
 
@@ -146,7 +150,7 @@ def _send(connection: DuckDBPyConnection, membership: Membership, first: int, la
     )
     connection.execute(
         """
-        create or replace temp table sent as
+        insert into raw.plan_rows by name
         with changes as (
             select *, 1 as phase, (number - 1) // $a_plan + 2 as plan from people
             union all
@@ -165,7 +169,7 @@ def _send(connection: DuckDBPyConnection, membership: Membership, first: int, la
         select
             format('plan-{:04}', plan) as plan_id,
             syncs.sync_name,
-            left(sha256(syncs.sync_name || number || phase), 32) as change_id,
+            to_hex(hash(syncs.sync_name, number, phase)) as change_id,
             place // $a_request + if(phase = 1 or plan = 1, 1, 2) as request,
             place % $a_request as position,
             phase,
@@ -175,7 +179,7 @@ def _send(connection: DuckDBPyConnection, membership: Membership, first: int, la
             match_key as key_value,
             match_key,
             'Cart' as cohort_name,
-            left(sha256('p' || number), 32) as payload_hash,
+            to_hex(hash('payload', number)) as payload_hash,
             [person_id] as person_ids,
             [anchor] as anchors
         from staging.stg_relay__syncs as syncs, placed
@@ -189,13 +193,14 @@ def _send(connection: DuckDBPyConnection, membership: Membership, first: int, la
             "a_request": ROWS_A_REQUEST,
         },
     )
-    connection.execute("insert into raw.plan_rows by name select * from sent")
     connection.execute(
         """
         insert into raw.ledger_lines by name
         with requests as (
-            select distinct plan_id, sync_name, request, kind
-            from sent, (values ('sending'), ('answered')) as kinds(kind)
+            select plan_id, sync_name, request, kind
+            from (select distinct plan_id, sync_name, request from raw.plan_rows),
+                (values ('sending'), ('answered')) as kinds(kind)
+            where plan_id >= format('plan-{:04}', $first)
         )
         select
             (select coalesce(max(seq), 0) from raw.ledger_lines)
@@ -210,5 +215,6 @@ def _send(connection: DuckDBPyConnection, membership: Membership, first: int, la
             plan_id || '.ndjson' as line_file
         from requests
         order by seq
-        """
+        """,
+        {"first": first},
     )

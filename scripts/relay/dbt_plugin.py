@@ -22,7 +22,7 @@ _BUILDS = {"build", "run", "seed"}
 
 
 class Plugin(BasePlugin):
-    """Prepares folders before the file is opened, and its raw tables after."""
+    """Prepares folders before the file is opened; its limit of memory and raw tables after."""
 
     settings: Settings
 
@@ -39,6 +39,8 @@ class Plugin(BasePlugin):
         if is_typed:
             warehouse.acquire_lock(self.settings.home, "dbt " + " ".join(sys.argv[1:2]))
             atexit.register(_publish_after_build, self.settings)
+        # What does not fit goes to disk, beside the warehouse.
+        conn.execute(f"set memory_limit = '{self.settings.env.relay_memory}'")
         warehouse.prepare(conn, self.settings)
         if is_typed and get_flags().WHICH in _BUILDS:
             # What a person builds may be part of a project, or another one: `relay` builds it anew.

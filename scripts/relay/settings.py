@@ -91,8 +91,18 @@ Host = Annotated[str, AfterValidator(_host)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 
+def _memory(value: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*(\.\d+)? ?(MB|GB|MiB|GiB)", value):
+        raise ValueError("expected an amount of memory, such as 600MB or 4GB")
+    return value
+
+
 class Environment(BaseSettings):
-    """The variables of the process and of `.env` (the process wins); empty ones count as unset."""
+    """The variables of the process and of `.env` (the process wins); empty ones count as unset.
+
+    `relay_memory` is what DuckDB may use while dbt builds: with the default, two million members in
+    five syncs are compared within 1 GB. More goes to disk, beside the warehouse.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
@@ -119,6 +129,7 @@ class Environment(BaseSettings):
     lytics_api_url: Host | None = None
     lytics_bulk_url: Host | None = None
     relay_now: Instant | None = None
+    relay_memory: Annotated[str, AfterValidator(_memory)] = "600MB"
 
     @classmethod
     def settings_customise_sources(

@@ -221,6 +221,8 @@ def test_hosts_follow_their_regions(tmp_path: Path) -> None:
         ("AMPLITUDE_REGION", "EU", "us, eu"),
         ("CLEVERTAP_TIMEZONE", "Kolkata", "IANA"),
         ("RELAY_NOW", "yesterday", "ISO 8601"),
+        ("RELAY_MEMORY", "all of it", "600MB or 4GB"),
+        ("RELAY_MEMORY", "2 GB'; drop", "600MB or 4GB"),
         ("LYTICS_API_URL", "http://api.lytics.io", "https"),
         ("LYTICS_API_URL", "https://api.lytics.io/v2", "no path"),
         ("LYTICS_API_URL", "https://user:word@api.lytics.io", "no user"),
