@@ -31,7 +31,7 @@ run as (
 
 ),
 
-persons as (
+persons as not materialized (
 
     select * from {{ ref('identity__persons') }}
 

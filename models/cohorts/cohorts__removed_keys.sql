@@ -20,12 +20,6 @@ person_ids as (
 
 ),
 
-keys as (
-
-    select * from {{ ref('identity__keys') }}
-
-),
-
 anchors as (
 
     select
@@ -46,16 +40,37 @@ holders as (
         anchors.segment,
         anchors.key_type,
         anchors.match_key,
-        person_ids.anchor_key,
-        keys.status,
-        if(
-            keys.status = 'ok', { 'key_type': keys.key_type, 'match_key': keys.match_key }, null
-        ) as new_key
+        person_ids.anchor_key
     from anchors
     left join person_ids
         on anchors.anchor = person_ids.identifier
-    left join keys
-        on person_ids.anchor_key = keys.anchor_key and anchors.sync_name = keys.sync_name
+
+),
+
+-- Most have left the cohort and have no key now: of all keys, only those of the others are read.
+member_keys as (
+
+    select member_keys.* from {{ ref('identity__keys') }} as member_keys
+    semi join holders
+        on member_keys.anchor_key = holders.anchor_key
+
+),
+
+held as (
+
+    select
+        holders.*,
+        member_keys.status,
+        if(
+            member_keys.status = 'ok',
+            { 'key_type': member_keys.key_type, 'match_key': member_keys.match_key },
+            null
+        ) as new_key
+    from holders
+    left join member_keys
+        on
+            holders.anchor_key = member_keys.anchor_key
+            and holders.sync_name = member_keys.sync_name
 
 ),
 
@@ -73,7 +88,7 @@ summed as (
             else 'person_gone'
         end as reason,
         list(distinct new_key order by new_key) filter (where new_key is not null) as replaced_by
-    from holders
+    from held
     group by sync_name, segment, key_type, match_key
 
 ),

@@ -11,14 +11,28 @@
 
 with
 
+-- Of a sync that nothing was told of since no key is looked at.
+told_syncs as (
+
+    select distinct sync_name from {{ ref('ledger__request_outcomes') }}
+    {% if is_incremental() %}
+        where last_seq > (
+            select coalesce(max(done.last_seq), 0) from {{ this }} as done
+        )
+    {% endif %}
+
+),
+
 key_states as (
 
     select
-        sync_name,
-        segment,
-        max(last_seq) as last_seq
-    from {{ ref('ledger__key_states') }}
-    group by sync_name, segment
+        states.sync_name,
+        states.segment,
+        max(states.last_seq) as last_seq
+    from {{ ref('ledger__key_states') }} as states
+    semi join told_syncs
+        on states.sync_name = told_syncs.sync_name
+    group by states.sync_name, states.segment
 
 ),
 
