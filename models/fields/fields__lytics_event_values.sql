@@ -66,7 +66,7 @@ newest as (
     window one_key as (partition by fragment_id, target_field, map_key)
     qualify row_number() over (
         partition by fragment_id, target_field, map_key
-        order by order_key desc, value_json asc
+        order by order_key desc
     ) = 1
 
 )

@@ -172,7 +172,7 @@ by_key as (
     window one_key as (partition by profile_number, target_field, map_key)
     qualify row_number() over (
         partition by profile_number, target_field, map_key
-        order by order_key desc, value_json asc
+        order by order_key desc
     ) = 1
 
 ),
@@ -181,6 +181,7 @@ by_field as (
 
     select
         profile_number,
+        target_field,
         to_json(target_field) || ':' || if(
             is_map,
             '{' || array_to_string(list_sort(
@@ -201,7 +202,7 @@ rendered as (
         '{' || array_to_string(list_sort(list(member) over one_profile), ',') || '}' as user_fields
     from by_field
     window one_profile as (partition by profile_number)
-    qualify row_number() over (partition by profile_number order by member) = 1
+    qualify row_number() over (partition by profile_number order by target_field) = 1
 
 )
 

@@ -23,6 +23,7 @@ from relay.settings import Settings, load_settings
 COMPARED = {
     "fields.lytics_event_rows": "*",
     "fields.lytics_event_values": "*",
+    "fields.lytics_newest_rows": "*",
     "fields.lytics_event_fragments": "*",
     "payloads.lytics_events": "*",
     "payloads.lytics_user_profiles": "*",
