@@ -128,7 +128,7 @@ def _check(connection: DuckDBPyConnection) -> None:
 CASE = Case(
     name="identity_growth",
     what="10,000 new links on what is resolved, against everything anew",
-    sizes=(300_000, 3_000_000),
+    sizes=(100_000, 3_000_000),
     prepare=prepare,
     measure=measure,
 )
