@@ -2,8 +2,8 @@
 
 With vendor keys set it is `relay sync`. Without any it is a rehearsal: the emulators on loopback, a
 made-up shop in them, and the same commands that run in earnest. Two days pass, so that the first
-sync is whole and the second only the difference; on the third a bad export comes in, is held,
-approved by its plan's id, and taken back.
+sync is whole and the second only the difference; on the third a bad export comes in, is held in its
+plan, approved by the plan's id, and taken back.
 """
 
 import csv
@@ -31,14 +31,15 @@ from relay.errors import RelayError
 from relay.load.amplitude_merges import load_merge_files
 from relay.load.engagement import load_clevertap_files
 from relay.load.known_users import load_known_users
-from relay.plan.make import PlanOutcome, PlanRequest, make_undo
+from relay.load.result import LoadResult
+from relay.plan.make import PlanOutcome, PlanRequest, make_plan, make_undo
 from relay.receive.streams import land_body
 from relay.rehearsal.home import begin
 from relay.rehearsal.stage import stage_amplitude
 from relay.rehearsal.world import Moment, World
 from relay.report.tables import table
 from relay.settings import Environment, Settings, load_settings
-from relay.sync import SyncOutcome, sync
+from relay.sync import SyncOutcome, load, sync
 
 # Without these there is no vendor to talk to.
 _KEYS = ("amplitude_api_key", "clevertap_passcode", "moengage_api_key", "lytics_api_token")
@@ -47,7 +48,7 @@ HELD_SYNC = "loyal-to-clevertap"
 
 DAY_COLUMNS = (
     *("day", "sync", "members", "added", "removed", "re-asserted", "also"),
-    *("delivered", "held", "unaddressable"),
+    *("delivered", "approved", "unaddressable"),
 )
 
 
@@ -57,7 +58,7 @@ class Rehearsal:
 
     first: SyncOutcome
     second: SyncOutcome
-    held: SyncOutcome
+    held: PlanOutcome
     approved: ApplyResult
     undone: PlanOutcome
     taken_back: ApplyResult
@@ -65,16 +66,21 @@ class Rehearsal:
 
 def summary(rehearsal: Rehearsal) -> str:
     """The table a rehearsal ends with: a row per day and sync."""
+    days = (
+        (rehearsal.first.plan, rehearsal.first.applied),
+        (rehearsal.second.plan, rehearsal.second.applied),
+        (rehearsal.held, rehearsal.approved),
+    )
     rows = []
-    for day, outcome in enumerate((rehearsal.first, rehearsal.second, rehearsal.held), start=1):
-        applied = {one.name: one for one in outcome.applied.syncs} if outcome.applied else {}
-        for one in outcome.plan.syncs:
-            sent = applied.get(one.name)
+    for day, (plan, applied) in enumerate(days, start=1):
+        delivered = {one.name: one.delivered for one in applied.syncs} if applied else {}
+        for one in plan.syncs:
+            sent = delivered.get(one.name, 0)
             rows.append(
                 (
                     *(day, one.name, one.members, one.added, one.removed, one.reasserted),
                     also_of(one),
-                    *(sent.delivered if sent else 0, sent.held if sent else 0, one.unaddressable),
+                    *(sent, sent if one.state == "held" else 0, one.unaddressable),
                 )
             )
     return table(DAY_COLUMNS, rows)
@@ -100,12 +106,15 @@ def rehearse(home: Path, world: World, *, emulators: Emulators, console: Console
     """
     begin(load_settings(home, environ={}).home, {"people": len(world.script.people)})
     days = [world.at(step) for step in (1, 2, 3)]
-    first = _day(home, days[0], None, emulators, console, "Day 1: the first sync is whole")
-    second = _day(home, days[1], days[0], emulators, console, "Day 2: only the difference")
-    held = _day(home, days[2], days[1], emulators, console, "Day 3: a bad export is held")
-    settings = _settings(home, days[2], emulators)
-    plan = held.plan.plan
-    if plan is None:
+    first = _synced(home, days[0], None, emulators, console, "Day 1: the first sync is whole")
+    second = _synced(home, days[1], days[0], emulators, console, "Day 2: only the difference")
+    settings = _arrived(home, days[2], days[1], emulators, console, "Day 3: a bad export is held")
+    with warehouse.lock(settings.home, "relay plan"):
+        _tell_loads(load(settings, (), threading.Event()), console)
+        held = make_plan(settings, PlanRequest())
+    console.print(plan_table(held.syncs), end="")
+    plan = held.plan
+    if plan is None or not held.is_held:
         raise RelayError("the bad export of day 3 was not held: the guard is broken")
     console.print(f"\n[bold]Approved all the same: relay apply --approve {HELD_SYNC}[/bold]")
     with warehouse.lock(settings.home, "relay apply"):
@@ -132,7 +141,24 @@ def _settings(
     return load_settings(home, environ={**emulators.environ, "RELAY_NOW": now})
 
 
-def _day(
+def _arrived(
+    home: Path,
+    moment: Moment,
+    before: Moment | None,
+    emulators: Emulators,
+    console: Console,
+    title: str,
+) -> Settings:
+    """Let a day come and bring in what arrives by itself; the settings of that day."""
+    console.print(f"\n[bold]{title}[/bold]")
+    emulators.clock.set(moment.now)
+    stage_amplitude(emulators.amplitude, moment, before.now if before else None)
+    settings = _settings(home, moment, emulators)
+    _load_files(settings, moment, before, emulators)
+    return settings
+
+
+def _synced(
     home: Path,
     moment: Moment,
     before: Moment | None,
@@ -140,21 +166,18 @@ def _day(
     console: Console,
     title: str,
 ) -> SyncOutcome:
-    """Let a day come, bring in what arrives as files, and sync."""
-    console.print(f"\n[bold]{title}[/bold]")
-    emulators.clock.set(moment.now)
-    stage_amplitude(emulators.amplitude, moment, before.now if before else None)
-    settings = _settings(home, moment, emulators)
-    _load_files(settings, moment, before, emulators)
+    """A day on which everything goes by itself: `relay sync`."""
+    settings = _arrived(home, moment, before, emulators, console, title)
     outcome = sync(settings, PlanRequest(), threading.Event())
-    for load in outcome.loads:
-        console.print(load.line)
-    for one in outcome.plan.syncs:
-        if one.state == "held":
-            console.print(f"[yellow]{one.name} is held: {one.reason}[/yellow]")
+    _tell_loads(outcome.loads, console)
     if outcome.applied is not None:
         console.print(applied_table(outcome.applied), end="")
     return outcome
+
+
+def _tell_loads(loads: Iterable[LoadResult], console: Console) -> None:
+    for one in loads:
+        console.print(one.line)
 
 
 def _load_files(
