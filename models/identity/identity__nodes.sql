@@ -137,21 +137,18 @@ seen as (
     union all
     select * from device_ids
 
-    {% if not anew and left_by_last_build('identifiers') %}
+    {% if not anew %}
         union all
 
         select
-            identifiers.identifier_key,
-            identifiers.id_type,
-            identifiers.namespace,
-            identifiers.id_value,
-            identifiers.first_seen_at,
-            identifiers.last_seen_at
-        from identity.identifiers
-        where
-            identifiers.is_seen
-            and identifiers.identifier_key in ({{ keys_of('region', 'identifier_key') }})
-            and identifiers.identifier_key not in (select touched.identifier_key from touched)
+            identifier_key,
+            id_type,
+            namespace,
+            id_value,
+            first_seen_at,
+            last_seen_at
+        from region
+        where is_seen and identifier_key not in (select touched.identifier_key from touched)
     {% endif %}
 
 ),

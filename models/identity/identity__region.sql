@@ -47,8 +47,12 @@ overrides as (
             cast(null as uuid) as first_key,
             cast(null as uuid) as end_key,
             cast(null as varchar) as id_type,
+            cast(null as varchar) as namespace,
+            cast(null as varchar) as id_value,
             cast(null as varchar) as first_class,
-            cast(null as boolean) as is_seen
+            cast(null as boolean) as is_seen,
+            cast(null as timestamp) as first_seen_at,
+            cast(null as timestamp) as last_seen_at
         from since
         where false
 
@@ -164,10 +168,28 @@ ends as (
 
 )
 
-select identifier_key from leads_to
-
-union distinct
-
-select resolved.identifier_key
+-- As the last build left them, so that nobody need look for them again.
+select
+    resolved.identifier_key,
+    resolved.id_type,
+    resolved.namespace,
+    resolved.id_value,
+    resolved.is_seen,
+    resolved.first_seen_at,
+    resolved.last_seen_at
 from resolved
 where resolved.end_key in ({{ keys_of('ends', 'end_key') }})
+
+union all
+
+select
+    leads_to.identifier_key,
+    null as id_type,
+    null as namespace,
+    null as id_value,
+    null as is_seen,
+    null as first_seen_at,
+    null as last_seen_at
+from leads_to
+anti join resolved_before
+    on leads_to.identifier_key = resolved_before.identifier_key
