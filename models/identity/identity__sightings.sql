@@ -124,7 +124,6 @@ keyed as (
 ),
 
 {% if not anew -%}
-    -- What was counted before: rows of events add up, a cohort was taken up whole.
     counted as (
 
         select sightings.*
@@ -133,48 +132,58 @@ keyed as (
 
     ),
 
-    added as (
+    -- What was counted before: rows of events add up, a cohort was taken up whole, and who left it
+    -- before its new snapshots is as before. Which of its ids are junk was judged then.
+    counted_again as (
 
         select
-            keyed.* replace (
-                keyed.row_count + coalesce(counted.row_count, 0) as row_count,
-                least(keyed.first_seen_at, counted.first_seen_at) as first_seen_at,
-                greatest(keyed.last_seen_at, counted.last_seen_at) as last_seen_at,
+            counted.* replace (
                 if(
-                    {{ is_earlier(
+                    keyed.source = 'events',
+                    keyed.row_count + counted.row_count,
+                    keyed.row_count
+                ) as row_count,
+                if(
+                    keyed.source = 'events'
+                    and {{ is_earlier(
                         'counted.first_seen_at', 'counted.first_row',
                         'keyed.first_seen_at', 'keyed.first_row'
                     ) }},
                     counted.first_row,
                     keyed.first_row
-                ) as first_row
+                ) as first_row,
+                if(
+                    keyed.source = 'events',
+                    least(keyed.first_seen_at, counted.first_seen_at),
+                    keyed.first_seen_at
+                ) as first_seen_at,
+                if(
+                    keyed.source = 'events',
+                    greatest(keyed.last_seen_at, counted.last_seen_at),
+                    keyed.last_seen_at
+                ) as last_seen_at,
+                keyed.load_id as load_id
             )
         from keyed
-        left join counted
+        inner join counted
             on keyed.sighting_key = counted.sighting_key
-        where keyed.source = 'events'
-
-        union all
-
-        -- Who left the cohort before its new snapshots is as before.
-        select keyed.*
-        from keyed
-        anti join counted
-            on
-                keyed.sighting_key = counted.sighting_key
-                and keyed.row_count = counted.row_count
-                and keyed.first_seen_at = counted.first_seen_at
-                and keyed.last_seen_at = counted.last_seen_at
-        where keyed.source != 'events'
+        where
+            keyed.source = 'events'
+            or keyed.row_count != counted.row_count
+            or keyed.first_seen_at is distinct from counted.first_seen_at
+            or keyed.last_seen_at is distinct from counted.last_seen_at
 
     ),
-{%- else -%}
-    added as (
 
-        select * from keyed
+{% endif -%}
+added as (
 
-    ),
-{%- endif %}
+    select * from keyed
+    {% if not anew %}
+        where sighting_key not in (select counted.sighting_key from counted)
+    {% endif %}
+
+),
 
 judged as (
 
@@ -233,3 +242,9 @@ select
     -- lineage
     load_id
 from identified
+{% if not anew %}
+
+    union all by name
+
+    select * from counted_again
+{% endif %}
