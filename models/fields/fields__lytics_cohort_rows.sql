@@ -24,7 +24,7 @@ unique_ids as (
 
 profiles as (
 
-    select * from {{ ref('fields__cohort_profiles') }}
+    select * from {{ ref('fields__lytics_cohort_profiles') }}
 
 ),
 

@@ -29,7 +29,7 @@ known as (
 
 profile_hashes as (
 
-    select * from {{ ref('fields__cohort_profile_hashes') }}
+    select * from {{ ref('fields__lytics_cohort_profile_hashes') }}
 
 ),
 

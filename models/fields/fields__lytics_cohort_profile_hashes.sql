@@ -20,7 +20,7 @@ profiles as (
         cohort_profiles.user_id,
         cohort_profiles.profile_columns
     from keys
-    inner join {{ ref('fields__cohort_profiles') }} as cohort_profiles
+    inner join {{ ref('fields__lytics_cohort_profiles') }} as cohort_profiles
         on
             keys.cohort_id = cohort_profiles.cohort_id
             and keys.person_id = cohort_profiles.person_id
