@@ -17,8 +17,8 @@ from relay.warehouse import prepare as prepare_warehouse
 NEW_LINKS = 10_000
 # Above it everything is built anew once, and new links are added to that.
 REBUILT_EACH_ROUND = 300_000
-# A full build holds no more than this, whatever the size; the rest goes to disk.
-MEMORY_LIMIT = "5GB"
+# What a build may use unless RELAY_MEMORY says otherwise; the rest goes to disk.
+MEMORY_LIMIT = "600MB"
 
 
 def prepare(folder: Path, size: int) -> None:

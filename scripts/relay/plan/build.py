@@ -57,7 +57,17 @@ def build(settings: Settings, arguments: Sequence[str] = (), *, whole: bool = Fa
     inputs, built, used = _look(settings)
     if whole or built.get(_PROJECT) != project:
         _note_built(settings, {})
-        nodes = run_dbt(settings, [*_BUILD, *(() if whole else ("--exclude", "test_type:generic"))])
+        try:
+            nodes = run_dbt(
+                settings, [*_BUILD, *(() if whole else ("--exclude", "test_type:generic"))]
+            )
+        except BuildError as error:
+            if built.get(_PROJECT) == project:
+                raise
+            raise BuildError(
+                f"{error}\nwhere another version of the project built this warehouse and a table"
+                " lacks a column, `relay build --full-refresh` makes all tables anew"
+            ) from error
     else:
         changed = sorted(name for name, state in inputs.items() if built.get(name) != state)
         if not changed:
@@ -101,12 +111,21 @@ def _manifest(settings: Settings) -> Any:
 
     key = (str(settings.project_root), str(settings.home.root))
     if key not in _manifests:
+        command = ["parse", "--no-write-json", *_common(settings)]
         with _environment(settings), _without_collector():
-            parsed = dbtRunner().invoke(["parse", "--no-write-json", *_common(settings)])
+            parsed = dbtRunner().invoke(command)
+            if parsed.success and _was_elsewhere(parsed.result, settings):
+                parsed = dbtRunner().invoke([*command, "--no-partial-parse"])
         if not parsed.success:
             raise BuildError(f"dbt could not read the project: {parsed.exception}")
         _manifests[key] = parsed.result
     return _manifests[key]
+
+
+def _was_elsewhere(manifest: Any, settings: Settings) -> bool:
+    """Whether dbt goes by what it read of this project in another folder: seeds are not found."""
+    seeds = (node for node in manifest.nodes.values() if node.resource_type == "seed")
+    return any(seed.root_path != str(settings.project_root) for seed in seeds)
 
 
 def _to_run(manifest: Any, inputs: Collection[str], unused: Collection[str]) -> list[Any]:

@@ -1,11 +1,13 @@
 """A build runs what hangs on inputs that have changed since the last one, and nothing else."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from relay import warehouse
+from relay.errors import BuildError
 from relay.plan import build as module
 from relay.plan.build import build
 from relay.settings import Settings, load_settings
@@ -93,6 +95,26 @@ def test_what_a_stopped_build_may_have_made_is_made_again(built: Build) -> None:
     # The inputs are again what they were at the last build that came to its end.
     assert "cohorts__current_syncs" in built(NOW)
     assert built(NOW) == []
+
+
+def test_a_table_of_another_version_is_told_how_to_make_anew(built: Build, tmp_path: Path) -> None:
+    built(NOW)
+    change = """
+        alter table ledger.key_states drop column key_hash;
+        update raw.built set state = 'another' where name = 'the project'
+    """
+    with pytest.raises(BuildError, match=r"key_hash(.|\n)*relay build --full-refresh"):
+        built(NOW, change=change)
+    settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
+    with warehouse.lock(settings.home, "test"):
+        assert build(settings, ["--full-refresh"]) > 0
+
+
+def test_a_project_that_was_moved_is_read_anew(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
+    manifest = module._manifest(settings)
+    assert not module._was_elsewhere(manifest, settings)
+    assert module._was_elsewhere(manifest, replace(settings, project_root=tmp_path))
 
 
 def _stopped(settings: Settings, arguments: Sequence[str]) -> int:
