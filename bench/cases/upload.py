@@ -107,7 +107,7 @@ def _median_speed(size: int, costs: list[Cost]) -> float:
 CASE = Case(
     name="upload",
     what="sealed requests into a counting sink on loopback",
-    sizes=(200_000, 1_000_000),
+    sizes=(200_000, 400_000),
     prepare=prepare,
     measure=measure,
     alone=alone,
