@@ -101,9 +101,11 @@ def release_lock(home: Home) -> None:
     if held.depth:
         return
     del _held[path]
-    held.close_warehouse()
-    os.ftruncate(held.descriptor, 0)
-    os.close(held.descriptor)
+    try:
+        held.close_warehouse()
+    finally:
+        os.ftruncate(held.descriptor, 0)
+        os.close(held.descriptor)
 
 
 def lock_holder(home: Home) -> dict[str, str] | None:
