@@ -78,25 +78,9 @@ followed as (
 
 ),
 
--- Nearly every chain is one link long: what a row or a device states leads to a user id, and a
--- user id leads nowhere unless an override says so.
 longer as (
 
-    select followed.*
-    from followed
-    semi join followed as next_links
-        on followed.right_key = next_links.left_key
-    where followed.link_class in ('override', 'merged')
-
-    union all
-
-    select followed.*
-    from followed
-    semi join followed as next_links
-        on
-            followed.right_key = next_links.left_key
-            and next_links.link_class = 'override'
-    where followed.link_class in ('observed', 'device')
+    {{ longer_links('followed') }}
 
 ),
 

@@ -32,26 +32,10 @@ separations as (
 
 ),
 
--- Nearly every chain is one link long: what a row or a device states leads to a user id, and a
--- user id leads nowhere unless an override says so. The others are walked, and what separations
--- name.
+-- These are walked, and what separations name.
 longer as (
 
-    select first_links.*
-    from first_links
-    semi join first_links as next_links
-        on first_links.right_key = next_links.left_key
-    where first_links.link_class in ('override', 'merged')
-
-    union all
-
-    select first_links.*
-    from first_links
-    semi join first_links as next_links
-        on
-            first_links.right_key = next_links.left_key
-            and next_links.link_class = 'override'
-    where first_links.link_class in ('observed', 'device')
+    {{ longer_links('first_links') }}
 
 ),
 
