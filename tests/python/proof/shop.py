@@ -137,6 +137,14 @@ class Shop:
         amplitude = Counter(str(event["$insert_id"]) for event in self.vendors.amplitude.ingested())
         return {"clevertap": clevertap, "lytics": lytics, "amplitude": amplitude}
 
+    def has_event(self, record: dict[str, Any]) -> bool:
+        """Whether CleverTap stored just this record, to the second."""
+        sought = (record["identity"], record["evtData"]["Action"], record["ts"])
+        return any(
+            sought == (event["key_value"], event["evtData"].get("Action"), event["ts"])
+            for event in self.vendors.clevertap.state()["events"]
+        )
+
 
 def _events(now: datetime) -> Iterator[dict[str, Any]]:
     """Some events of the last day, older than the hours that cannot be exported yet."""

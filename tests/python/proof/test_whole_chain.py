@@ -144,8 +144,7 @@ class Chain:
 
     def is_stored(self, name: str, record: dict[str, Any], copies: dict[str, Counter[str]]) -> bool:
         if name == "cart-to-clevertap":
-            action = record["evtData"]["Action"]
-            return copies["clevertap"][f"{record['identity']} {action} {record['ts']}"] > 0
+            return self.shop.has_event(record)
         # Rows of one request are there together, and are more than the ledger knows of.
         return copies["lytics"].total() > self.delivered("events-to-lytics")
 
