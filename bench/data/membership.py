@@ -112,12 +112,13 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
         f" from range(1, {ever + 1}) as numbers(number))"
     )
     connection.execute(
-        "create view identity.persons as"
+        "create view identity.resolved_persons as"
         " select person_id, anchor_key, anchor, false as is_suppressed from people"
     )
     connection.execute(
-        "create view identity.person_ids as"
-        " select person_id, anchor_key, anchor as identifier from people"
+        "create view identity.identifiers as select anchor_key, anchor_key as identifier_key,"
+        " 'amplitude_id' as id_type, 'default' as namespace, number::varchar as id_value"
+        " from people"
     )
     connection.execute(
         "create table all_keys (number bigint, sync_name varchar, destination varchar,"

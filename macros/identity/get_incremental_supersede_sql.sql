@@ -2,8 +2,9 @@
     region take leave too, whether or not new ones come: what a build resolves again may also vanish.
     Where everything is resolved anew, nothing stays.
 
-    The model's config has `unique_key` (one column) and in `meta`, where rows may vanish, `region`: a
-    model whose column `region_key` lists the keys that were resolved again.
+    The model's config has `unique_key` (a column, or a list of them) and in `meta`, where rows may
+    vanish, `region`: a model whose column `region_key` lists the keys that were resolved again. Of a
+    list that is the column by which rows may vanish.
 -#}
 {% macro get_incremental_supersede_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
@@ -14,6 +15,7 @@
     delete from {{ target }}
     {%- if not resolves_anew(meta['part']) %}
     where
+        {%- if key is string %}
         {{ key }} in (
             {{ keys_of(temporary, key) }}
             {%- if 'region' in meta %}
@@ -21,6 +23,10 @@
             {{ keys_of(ref(meta['region']), meta['region_key']) }}
             {%- endif %}
         )
+        {%- else %}
+        ({{ key | join(', ') }}) in (select {{ key | join(', ') }} from {{ temporary }})
+        or {{ meta['region_key'] }} in ({{ keys_of(ref(meta['region']), meta['region_key']) }})
+        {%- endif %}
     {%- endif %};
 
     insert into {{ target }} ({{ columns }})

@@ -2,8 +2,7 @@
     complete build: with `--full-refresh`, in a unit test, or where `identity.scope` says so. Answered anew
     for each model, and always the same in one build.
 
-    part: `evidence`, `links`, `persons`, `properties` or `keys`, see `identity__scope`. Keys are built
-          from the beginning or not at all: anew also where anybody is touched.
+    part: `evidence`, `links`, `persons`, `properties` or `keys`, see `identity__scope`.
 
     The linter, which has no database, reads the other branch.
 -#}
@@ -14,10 +13,6 @@
         {{ return(true) }}
     {%- endif -%}
     {%- if load_relation(scope) is none -%} {{ return(true) }} {%- endif -%}
-    {%- set condition = part ~ '_is_new' -%}
-    {%- if part == 'keys' -%}
-        {%- set condition = condition ~ ' or exists (select 1 from identity.touched)' -%}
-    {%- endif -%}
-    {%- set answer = run_query('select ' ~ condition ~ ' from ' ~ scope) -%}
+    {%- set answer = run_query('select ' ~ part ~ '_is_new from ' ~ scope) -%}
     {{ return(answer.rows[0][0] if answer.rows else true) }}
 {%- endmacro %}

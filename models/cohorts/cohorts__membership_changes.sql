@@ -33,7 +33,7 @@ run as (
 
 persons as not materialized (
 
-    select * from {{ ref('identity__persons') }}
+    select * from {{ ref('identity__resolved_persons') }}
 
 ),
 

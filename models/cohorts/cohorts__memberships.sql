@@ -22,9 +22,15 @@ namespaces as (
 
 ),
 
-person_ids as (
+identifiers as (
 
-    select * from {{ ref('identity__person_ids') }}
+    select
+        id_type,
+        namespace,
+        id_value,
+        {{ person_id_of('anchor_key') }} as person_id
+    from {{ ref('identity__identifiers') }}
+    where anchor_key is not null
 
 ),
 
@@ -50,12 +56,12 @@ of_persons as (
         identified.entered_at,
         coalesce(identified.left_at, timestamp 'infinity') as left_at
     from identified
-    left join person_ids as by_user
+    left join identifiers as by_user
         on
             by_user.id_type = 'user_id'
             and identified.namespace = by_user.namespace
             and identified.user_id = by_user.id_value
-    left join person_ids as by_amplitude
+    left join identifiers as by_amplitude
         on
             by_amplitude.id_type = 'amplitude_id'
             and identified.namespace = by_amplitude.namespace

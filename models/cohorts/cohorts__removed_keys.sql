@@ -16,7 +16,11 @@ desired as (
 
 person_ids as (
 
-    select * from {{ ref('identity__person_ids') }}
+    select
+        anchor_key,
+        {{ identifier_text('id_type', 'namespace', 'id_value') }} as identifier
+    from {{ ref('identity__identifiers') }}
+    where anchor_key is not null
 
 ),
 

@@ -23,10 +23,13 @@ syncs as (
 
 suppressed as (
 
-    select person_ids.identifier
-    from {{ ref('identity__person_ids') }} as person_ids
-    semi join {{ ref('identity__persons') }} as persons
-        on person_ids.person_id = persons.person_id and persons.is_suppressed
+    select
+        {{ identifier_text(
+            'identifiers.id_type', 'identifiers.namespace', 'identifiers.id_value'
+        ) }} as identifier
+    from {{ ref('identity__identifiers') }} as identifiers
+    semi join {{ ref('identity__resolved_persons') }} as persons
+        on identifiers.anchor_key = persons.anchor_key and persons.is_suppressed
 
 ),
 

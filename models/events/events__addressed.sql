@@ -24,7 +24,7 @@ devices as (
 
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select * from {{ ref('identity__resolved_persons') }}
 
 ),
 

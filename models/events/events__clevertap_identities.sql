@@ -29,7 +29,7 @@ property_values as (
         property_value,
         seen_at,
         {{ fold_text('property_value') }} as folded_value
-    from {{ ref('identity__property_values') }}
+    from {{ ref('identity__properties_to_date') }}
     where property = 'CleverTap_Identity'
 
 ),
@@ -90,7 +90,7 @@ known_by as (
 
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select * from {{ ref('identity__resolved_persons') }}
 
 )
 

@@ -71,7 +71,7 @@ persons as (
         max(unique_ids.id_value) filter (
             where unique_ids.id_type = 'user_id' and unique_ids.id_value = persons.primary_user_id
         ) as user_id
-    from {{ ref('identity__persons') }} as persons
+    from {{ ref('identity__resolved_persons') }} as persons
     left join unique_ids
         on
             persons.person_id = unique_ids.person_id

@@ -21,7 +21,7 @@ event_imports as (
 
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select * from {{ ref('identity__resolved_persons') }}
 
 ),
 

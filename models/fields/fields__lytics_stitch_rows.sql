@@ -11,7 +11,7 @@ fragment_persons as (
 
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select * from {{ ref('identity__resolved_persons') }}
 
 ),
 

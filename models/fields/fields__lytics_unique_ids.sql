@@ -3,16 +3,21 @@
 
 with
 
-person_ids as (
+identifiers as (
 
-    select * from {{ ref('identity__person_ids') }}
-    where id_type in ('amplitude_id', 'user_id')
+    select
+        anchor_key,
+        id_type,
+        namespace,
+        id_value
+    from {{ ref('identity__identifiers') }}
+    where anchor_key is not null and id_type in ('amplitude_id', 'user_id')
 
 ),
 
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select * from {{ ref('identity__resolved_persons') }}
 
 ),
 
@@ -25,22 +30,22 @@ settings as (
 judged as (
 
     select
-        person_ids.id_type,
-        person_ids.namespace,
-        person_ids.id_value,
-        person_ids.person_id,
+        identifiers.id_type,
+        identifiers.namespace,
+        identifiers.id_value,
+        persons.person_id,
         persons.is_suppressed,
         case
-            when strlen(person_ids.id_value) > settings.lytics_max_identifier_bytes
+            when strlen(identifiers.id_value) > settings.lytics_max_identifier_bytes
                 then 'identifier_too_long'
             -- Lytics knows no namespaces: a value of two organisations would make strangers one.
             when
-                count(*) over (partition by person_ids.id_type, person_ids.id_value) > 1
+                count(*) over (partition by identifiers.id_type, identifiers.id_value) > 1
                 then 'identifier_in_two_namespaces'
         end as problem
-    from person_ids
+    from identifiers
     inner join persons
-        on person_ids.person_id = persons.person_id
+        on identifiers.anchor_key = persons.anchor_key
     cross join settings
 
 )

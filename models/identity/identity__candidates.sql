@@ -91,10 +91,11 @@ observed as (
         'user_id' as right_id_type,
         user_id as right_id_value,
         namespace,
-        sum(row_count) as row_count,
+        -- How often and when they stood together last, `identity.links` says.
+        cast(null as bigint) as row_count,
         {{ first_of('first_seen_at', 'first_row') }} as first_row,
         min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
+        cast(null as timestamp) as last_seen_at
     from sightings
     where amplitude_key is not null and user_key is not null
     group by amplitude_key, amplitude_id, user_key, user_id, namespace

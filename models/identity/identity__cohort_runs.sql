@@ -1,9 +1,12 @@
--- One row per cohort, row of its files and run of snapshots with it, numbered and dated by them.
-{{ config(materialized='view') }}
+-- One row per cohort, row of its files and run of snapshots with it, numbered and dated by them: of
+-- those that entered or left since the last complete build, or of all.
+{{ config(materialized='view', tags=['each_build'], meta={'part': 'properties'}) }}
+{# Where evidence is anew, so are properties. -#}
+{% set anew = resolves_anew('properties') -%}
 
 with
 
-members as (
+all_members as (
 
     select * from {{ ref('stg_amplitude__cohort_members') }}
 
@@ -33,6 +36,61 @@ cohorts as (
 
 ),
 
+{% if not anew -%}
+    since as (
+
+        select since_load_id as load_id from {{ ref('identity__scope') }}
+
+    ),
+
+    -- Cohorts with new snapshots: a row that did not move at their times, nor later, is as it was.
+    -- Where one came late and lies before others, all rows may count one snapshot more.
+    taken_up as (
+
+        select
+            snapshots.cohort_id,
+            if(
+                max(snapshots.last_computed_at) filter (where snapshots.load_id <= since.load_id)
+                < min(snapshots.last_computed_at) filter (where snapshots.load_id > since.load_id),
+                min(snapshots.last_computed_at) filter (where snapshots.load_id > since.load_id),
+                timestamp '-infinity'
+            ) as changes_from
+        from snapshots
+        cross join since
+        group by snapshots.cohort_id
+        having max(snapshots.load_id) > any_value(since.load_id)
+
+    ),
+
+    moved as (
+
+        select distinct
+            all_members.cohort_id,
+            all_members.amplitude_id,
+            all_members.user_id
+        from all_members
+        inner join taken_up
+            on all_members.cohort_id = taken_up.cohort_id
+        where
+            all_members.entered_at >= taken_up.changes_from
+            or all_members.left_at >= taken_up.changes_from
+
+    ),
+
+{% endif -%}
+members as (
+
+    select all_members.* from all_members
+    {% if not anew %}
+        semi join moved
+            on
+                all_members.cohort_id = moved.cohort_id
+                and all_members.amplitude_id is not distinct from moved.amplitude_id
+                and all_members.user_id is not distinct from moved.user_id
+    {% endif %}
+
+),
+
 numbered as (
 
     select
@@ -41,6 +99,8 @@ numbered as (
         members.amplitude_id,
         members.user_id,
         members.properties,
+        members.row_count,
+        members.left_at is null as is_open,
         entered.snapshot_number as first_number,
         coalesce(gone.snapshot_number - 1, cohorts.newest_number) as last_number,
         cohorts.cohort_load_id

@@ -16,6 +16,12 @@ settings as (
 
 ),
 
+scope as (
+
+    select * from {{ ref('identity__scope') }}
+
+),
+
 sightings as{% if anew %} not materialized{% endif %} (
 
     select * from {{ ref('identity__sightings') }}
@@ -63,24 +69,60 @@ devices as (
     from sightings
     group by device_key, namespace, device_id
 
+),
+
+-- As the last build left them.
+known as (
+
+    {% if anew -%}
+        select
+            device_key,
+            cast(null as bigint) as shared_build
+        from devices
+        where false
+    {%- else -%}
+        select
+            device_key,
+            shared_build
+        from {{ this }}
+        where device_key in ({{ keys_of('devices', 'device_key') }})
+    {%- endif %}
+
+),
+
+counted as (
+
+    select
+        devices.*,
+        owners.owner_key,
+        coalesce(owners.users_count, 0) as users_count,
+        coalesce(owners.users_count > settings.max_user_ids_per_device, false) as is_shared
+    from devices
+    cross join settings
+    left join owners
+        on devices.device_key = owners.device_key
+
 )
 
 select
     -- keys
-    devices.device_key,
-    devices.namespace,
-    devices.device_id,
-    owners.owner_key,
+    counted.device_key,
+    counted.namespace,
+    counted.device_id,
+    counted.owner_key,
 
     -- attributes
-    coalesce(owners.users_count, 0) as users_count,
-    coalesce(owners.users_count > settings.max_user_ids_per_device, false) as is_shared,
-    cast(devices.rows_count as bigint) as rows_count,
+    counted.users_count,
+    counted.is_shared,
+    cast(counted.rows_count as bigint) as rows_count,
 
     -- times
-    devices.first_seen_at,
-    devices.last_seen_at
-from devices
-cross join settings
-left join owners
-    on devices.device_key = owners.device_key
+    counted.first_seen_at,
+    counted.last_seen_at,
+
+    -- lineage: the build since which it is shared
+    if(counted.is_shared, coalesce(known.shared_build, scope.build_number), null) as shared_build
+from counted
+cross join scope
+left join known
+    on counted.device_key = known.device_key

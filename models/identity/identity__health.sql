@@ -3,6 +3,18 @@
 
 with
 
+identifiers as (
+
+    select
+        identifiers.*,
+        person_ids.first_seen_at,
+        person_ids.last_seen_at
+    from {{ ref('identity__identifiers') }} as identifiers
+    left join {{ ref('identity__person_ids') }} as person_ids
+        on identifiers.identifier_key = person_ids.identifier_key
+
+),
+
 junk_values as (
 
     select
@@ -96,8 +108,8 @@ merge_chains as (
         lefts.steps_count as affected_count,
         lefts.first_seen_at,
         lefts.last_seen_at
-    from {{ ref('identity__identifiers') }} as lefts
-    inner join {{ ref('identity__identifiers') }} as rights
+    from identifiers as lefts
+    inner join identifiers as rights
         on lefts.follows_key = rights.identifier_key
     where lefts.follows_class = 'merged' and rights.follows_class = 'merged'
 
@@ -114,7 +126,7 @@ circles as (
         1 as affected_count,
         identifiers.first_seen_at,
         identifiers.last_seen_at
-    from {{ ref('identity__identifiers') }} as identifiers
+    from identifiers
     inner join {{ ref('identity__stops') }} as stops
         on identifiers.identifier_key = stops.identifier_key
     where stops.reason = 'circle'
@@ -133,7 +145,7 @@ case_variants as (
         count(*) as affected_count,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at
-    from {{ ref('identity__identifiers') }}
+    from identifiers
     where id_type = 'user_id' and is_seen
     group by namespace, {{ fold_text('id_value') }}
     having count(distinct anchor_key) > 1

@@ -21,31 +21,14 @@ region as (
 
 ),
 
-all_nodes as (
-
-    select * from {{ ref('identity__nodes') }}
-
-),
-
 nodes as (
 
-    select * from all_nodes
+    select * from {{ ref('identity__nodes') }}
     {% if not anew %}
         where identifier_key in (select region.identifier_key from region)
     {% endif %}
 
 ),
-
-{% if not anew -%}
-    -- Seen again, and nothing else: the dates alone are new.
-    dated as (
-
-        select * from all_nodes
-        where identifier_key not in (select region.identifier_key from region)
-
-    ),
-
-{% endif -%}
 
 first_links as (
 
@@ -213,20 +196,6 @@ named as (
     left join primary_users
         on resolved.end_key = primary_users.end_key
 
-    {% if not anew %}
-        union all by name
-
-        select
-            identifiers.* replace (
-                nodes_seen.first_seen_at as first_seen_at,
-                nodes_seen.last_seen_at as last_seen_at
-            )
-        from {{ this }} as identifiers
-        inner join dated as nodes_seen
-            on identifiers.identifier_key = nodes_seen.identifier_key
-        where identifiers.identifier_key in ({{ keys_of('dated', 'identifier_key') }})
-    {% endif %}
-
 )
 
 select
@@ -246,10 +215,6 @@ select
     named.anchor_key,
     named.primary_user_key,
     named.is_seen,
-
-    -- times
-    named.first_seen_at,
-    named.last_seen_at,
 
     -- lineage
     scope.build_number

@@ -12,7 +12,7 @@ found as (
         row_count,
         first_seen_at,
         last_seen_at
-    from {{ ref('identity__sightings') }}
+    from {{ ref('identity__sightings_to_date') }}
     where is_amplitude_junk
 
     union all
@@ -24,7 +24,7 @@ found as (
         row_count,
         first_seen_at,
         last_seen_at
-    from {{ ref('identity__sightings') }}
+    from {{ ref('identity__sightings_to_date') }}
     where is_user_junk
 
     union all
@@ -36,7 +36,7 @@ found as (
         row_count,
         first_seen_at,
         last_seen_at
-    from {{ ref('identity__sightings') }}
+    from {{ ref('identity__sightings_to_date') }}
     where is_device_junk
 
 )

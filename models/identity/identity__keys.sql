@@ -2,11 +2,18 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
-    unique_key='sync_name',
-    meta={'part': 'keys'},
+    unique_key=['sync_name', 'anchor_key'],
+    meta={'part': 'keys', 'region': 'identity__touched_persons', 'region_key': 'anchor_key'},
 ) }}
+{% set anew = resolves_anew('keys') -%}
 
 with
+
+touched_persons as (
+
+    select * from {{ ref('identity__touched_persons') }}
+
+),
 
 keys as (
 
@@ -24,31 +31,91 @@ persons as (
         anchor_key,
         person_id,
         is_suppressed
-    from {{ ref('identity__persons') }}
-    where anchor_key in ({{ keys_of(ref('identity__members'), 'anchor_key') }})
+    from {{ ref('identity__resolved_persons') }}
+    where anchor_key in ({{ keys_of(ref('identity__members_to_key'), 'anchor_key') }})
 
 ),
 
 -- The suppressed are resolved like everybody, and have no key anywhere.
-decided as (
+made as (
 
     select
         keys.sync_name,
         keys.destination,
         keys.cohort_id,
-        keys.anchor_key,
         persons.person_id,
+        keys.anchor_key,
         if(persons.is_suppressed, 'suppressed', keys.status) as status,
         if(persons.is_suppressed, null, keys.detail) as detail,
         if(persons.is_suppressed, null, keys.key_type) as key_type,
-        if(persons.is_suppressed, null, keys.key_value) as key_value,
+        if(persons.is_suppressed, null, keys.key_value) as own_key_value,
         if(persons.is_suppressed, null, keys.match_key) as match_key,
         if(persons.is_suppressed, null, keys.matched_on) as matched_on,
         if(persons.is_suppressed, null, keys.effect) as effect
     from keys
     inner join persons
         on keys.anchor_key = persons.anchor_key
-    where {{ has_keys_to_build() }}
+
+),
+
+{% if not anew -%}
+    -- Keys that the touched have now or had before: who shares one of them may be spelt otherwise.
+    shared_before as (
+
+        select
+            sync_name,
+            key_type,
+            match_key
+        from made
+        where match_key is not null
+
+        union
+
+        select
+            sync_name,
+            key_type,
+            match_key
+        from {{ this }}
+        where
+            match_key is not null
+            and anchor_key in ({{ keys_of('touched_persons', 'anchor_key') }})
+
+    ),
+
+    sharing as (
+
+        select
+            known.sync_name,
+            known.destination,
+            known.cohort_id,
+            known.person_id,
+            known.anchor_key,
+            known.status,
+            known.detail,
+            known.key_type,
+            coalesce(known.own_key_value, known.key_value) as own_key_value,
+            known.match_key,
+            known.matched_on,
+            known.effect
+        from {{ this }} as known
+        semi join shared_before
+            on
+                known.sync_name = shared_before.sync_name
+                and known.key_type = shared_before.key_type
+                and known.match_key = shared_before.match_key
+        anti join touched_persons
+            on known.anchor_key = touched_persons.anchor_key
+
+    ),
+
+{% endif -%}
+decided as (
+
+    select * from made
+    {% if not anew %}
+        union all by name
+        select * from sharing
+    {% endif %}
 
 ),
 
@@ -59,7 +126,7 @@ shared_keys as (
         sync_name,
         key_type,
         match_key,
-        min(key_value) as key_value,
+        min(own_key_value) as key_value,
         min(person_id) as first_person_id
     from decided
     where match_key is not null
@@ -80,7 +147,11 @@ select
     decided.status,
     decided.detail,
     decided.key_type,
-    coalesce(shared_keys.key_value, decided.key_value) as key_value,
+    coalesce(shared_keys.key_value, decided.own_key_value) as key_value,
+    -- Their own spelling, where another one is sent.
+    if(
+        decided.own_key_value != shared_keys.key_value, decided.own_key_value, null
+    ) as own_key_value,
     decided.match_key,
     decided.matched_on,
     decided.effect,

@@ -3,11 +3,28 @@
 
 with
 
+-- How often and when an amplitude id and a user id stood in one row.
+seen as (
+
+    select
+        amplitude_key,
+        user_key,
+        sum(row_count) as row_count,
+        max(last_seen_at) as last_seen_at
+    from {{ ref('identity__sightings_to_date') }}
+    where amplitude_key is not null and user_key is not null
+    group by amplitude_key, user_key
+
+),
+
 -- Tables are named where they are read: a CTE read twice would be kept, and hide them from filters.
 judged as (
 
     select
-        candidates.*,
+        candidates.* replace (
+            cast(coalesce(seen.row_count, candidates.row_count) as bigint) as row_count,
+            coalesce(seen.last_seen_at, candidates.last_seen_at) as last_seen_at
+        ),
         coalesce(
             left_ends.follows_key = candidates.right_key
             and left_ends.follows_class = candidates.link_class,
@@ -27,6 +44,11 @@ judged as (
             candidates.left_key = firsts.left_key
             and candidates.link_rank > 1
             and firsts.link_rank = 1
+    left join seen
+        on
+            candidates.left_key = seen.amplitude_key
+            and candidates.right_key = seen.user_key
+            and candidates.link_class = 'observed'
 
 )
 

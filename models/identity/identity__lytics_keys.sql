@@ -12,13 +12,13 @@ syncs as (
 
 members as (
 
-    select * from {{ ref('identity__members') }}
+    select * from {{ ref('identity__members_to_key') }}
 
 ),
 
 persons as (
 
-    select * from {{ ref('identity__persons') }}
+    select * from {{ ref('identity__resolved_persons') }}
 
 ),
 

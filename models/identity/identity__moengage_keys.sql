@@ -12,7 +12,7 @@ syncs as (
 
 members as (
 
-    select * from {{ ref('identity__members') }}
+    select * from {{ ref('identity__members_to_key') }}
 
 ),
 

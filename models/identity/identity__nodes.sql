@@ -1,4 +1,4 @@
--- One row per identifier to resolve or to date: those in rows, and those that links alone name.
+-- One row per identifier to resolve: those in rows, and those that links alone name.
 {{ config(materialized='view', tags=['each_build']) }}
 {% set anew = resolves_anew('links') -%}
 
@@ -51,13 +51,11 @@ overrides as (
 -- The table is named thrice: a CTE that is read twice would be kept, and hide it from filters.
 amplitude_ids as (
 
-    select
+    select distinct
         amplitude_key as identifier_key,
         'amplitude_id' as id_type,
         namespace,
-        cast(amplitude_id as varchar) as id_value,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
+        cast(amplitude_id as varchar) as id_value
     from {{ ref('identity__sightings') }}
     where
         amplitude_key is not null
@@ -65,26 +63,22 @@ amplitude_ids as (
         {% if not anew %}
             and amplitude_key in ({{ keys_of('touched', 'identifier_key') }})
         {% endif %}
-    group by amplitude_key, namespace, amplitude_id
 
 ),
 
 user_ids as (
 
-    select
+    select distinct
         user_key as identifier_key,
         'user_id' as id_type,
         namespace,
-        user_id as id_value,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
+        user_id as id_value
     from {{ ref('identity__sightings') }}
     where
         user_key is not null
         {% if not anew %}
             and user_key in ({{ keys_of('touched', 'identifier_key') }})
         {% endif %}
-    group by user_key, namespace, user_id
 
 ),
 
@@ -117,9 +111,7 @@ device_ids as (
         devices.device_key as identifier_key,
         'device_id' as id_type,
         devices.namespace,
-        devices.device_id as id_value,
-        devices.first_seen_at,
-        devices.last_seen_at
+        devices.device_id as id_value
     from devices
     semi join named_devices
         on devices.device_key = named_devices.device_key
@@ -144,9 +136,7 @@ seen as (
             identifier_key,
             id_type,
             namespace,
-            id_value,
-            first_seen_at,
-            last_seen_at
+            id_value
         from region
         where is_seen and identifier_key not in (select touched.identifier_key from touched)
     {% endif %}
@@ -178,8 +168,6 @@ select
     seen.id_type,
     seen.namespace,
     seen.id_value,
-    seen.first_seen_at,
-    seen.last_seen_at,
     true as is_seen
 from seen
 
@@ -190,8 +178,6 @@ select
     linked.id_type,
     linked.namespace,
     linked.id_value,
-    cast(null as timestamp) as first_seen_at,
-    cast(null as timestamp) as last_seen_at,
     false as is_seen
 from linked
 where linked.identifier_key not in (select seen.identifier_key from seen)

@@ -1,27 +1,19 @@
--- One row per sync, member and value that may become the key, best with smallest place (ID-16).
-{{ config(
-    materialized='incremental',
-    incremental_strategy='supersede',
-    unique_key='anchor_key',
-    meta={'part': 'keys'},
-) }}
+-- One row per sync, member to key and value that may become the key, best with smallest place
+-- (ID-16).
 
 with
 
 syncs as (
 
     select * from {{ ref('stg_relay__syncs') }}
-    where
-        kind = 'cohort_sync'
-        and destination in ('clevertap', 'moengage')
-        and {{ has_keys_to_build() }}
+    where kind = 'cohort_sync' and destination in ('clevertap', 'moengage')
 
 ),
 
 members as (
 
     select members.*
-    from {{ ref('identity__members') }} as members
+    from {{ ref('identity__members_to_key') }} as members
     semi join syncs
         on members.cohort_id = syncs.cohort_id
 
@@ -29,7 +21,7 @@ members as (
 
 property_values as (
 
-    select * from {{ ref('identity__property_values') }}
+    select * from {{ ref('identity__properties_to_date') }}
 
 ),
 

@@ -19,7 +19,7 @@ persons as (
     select
         person_id,
         anchor
-    from {{ ref('identity__persons') }}
+    from {{ ref('identity__resolved_persons') }}
     {% if not resolves_anew('persons') %}
         where anchor_key in ({{ keys_of('touched_persons', 'anchor_key') }})
     {% endif %}

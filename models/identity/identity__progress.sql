@@ -31,11 +31,18 @@ members as (
 
 ),
 
+snapshots as (
+
+    select load_id from {{ ref('stg_amplitude__cohort_snapshots') }}
+
+),
+
 taken_up as (
 
     select greatest(
         (select coalesce(max(load_id), 0) from sightings),
-        (select coalesce(max(load_id), 0) from merge_rows)
+        (select coalesce(max(load_id), 0) from merge_rows),
+        (select coalesce(max(load_id), 0) from snapshots)
     ) as load_id
 
 )

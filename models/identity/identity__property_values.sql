@@ -1,4 +1,5 @@
 -- One row per sighting and user property that a sync asks for: the latest usable value (ID-16).
+-- Dated as sightings are.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -9,12 +10,6 @@
 
 -- depends_on: {{ ref('identity__new_events') }}
 with
-
-scope as (
-
-    select * from {{ ref('identity__scope') }}
-
-),
 
 syncs as (
 
@@ -43,9 +38,6 @@ event_rows as (
 cohort_rows as (
 
     select * from {{ ref('identity__cohort_runs') }}
-    {% if not anew %}
-        where cohort_load_id > (select scope.since_load_id from scope)
-    {% endif %}
 
 ),
 
@@ -88,6 +80,8 @@ found as (
         ]) }} as sighting_key,
         asked.property,
         event_rows.event_time as seen_at,
+        cast(null as varchar) as open_cohort_id,
+        false as is_of_cohort,
         {{ json_property('event_rows.user_properties', 'asked.property') }} as json_value
     from event_rows
     cross join asked
@@ -105,6 +99,8 @@ found as (
         ]) }} as sighting_key,
         asked.property,
         cohort_rows.last_seen_at as seen_at,
+        if(cohort_rows.is_open, cohort_rows.cohort_id, null) as open_cohort_id,
+        true as is_of_cohort,
         {{ json_property('cohort_rows.properties', 'asked.property') }} as json_value
     from cohort_rows
     cross join asked
@@ -118,6 +114,8 @@ cleaned as (
         sighting_key,
         property,
         seen_at,
+        open_cohort_id,
+        is_of_cohort,
         {{ clean_json_scalar('json_value') }} as property_value
     from found
 
@@ -139,19 +137,26 @@ known as (
         sighting_key,
         property,
         seen_at,
+        open_cohort_id,
         property_value
     from usable
 
     {% if not anew %}
         union all
 
+        -- All rows of a cohort's sighting were read again; those of events add up.
         select
             property_values.sighting_key,
             property_values.property,
             property_values.seen_at,
+            property_values.open_cohort_id,
             property_values.property_value
         from {{ this }} as property_values
-        where property_values.sighting_key in (select usable.sighting_key from usable)
+        where
+            property_values.sighting_key in (
+                select usable.sighting_key from usable
+                where not usable.is_of_cohort
+            )
     {% endif %}
 
 )
@@ -160,6 +165,8 @@ select
     sighting_key,
     property,
     {{ last_of('seen_at', 'property_value', 'property_value') }} as property_value,
-    max(seen_at) as seen_at
+    max(seen_at) as seen_at,
+    -- A value of the newest snapshot is the latest of its sighting.
+    max(open_cohort_id) as open_cohort_id
 from known
 group by sighting_key, property

@@ -50,9 +50,7 @@ overrides as (
             cast(null as varchar) as namespace,
             cast(null as varchar) as id_value,
             cast(null as varchar) as first_class,
-            cast(null as boolean) as is_seen,
-            cast(null as timestamp) as first_seen_at,
-            cast(null as timestamp) as last_seen_at
+            cast(null as boolean) as is_seen
         from since
         where false
 
@@ -174,9 +172,7 @@ select
     resolved.id_type,
     resolved.namespace,
     resolved.id_value,
-    resolved.is_seen,
-    resolved.first_seen_at,
-    resolved.last_seen_at
+    resolved.is_seen
 from resolved
 where resolved.end_key in ({{ keys_of('ends', 'end_key') }})
 
@@ -187,9 +183,7 @@ select
     null as id_type,
     null as namespace,
     null as id_value,
-    null as is_seen,
-    null as first_seen_at,
-    null as last_seen_at
+    null as is_seen
 from leads_to
 anti join resolved_before
     on leads_to.identifier_key = resolved_before.identifier_key

@@ -3,8 +3,8 @@
 
 {% set carried_on = [
     'repeated_events', 'sightings', 'merges', 'devices', 'device_links', 'candidates', 'stops',
-    'identifiers', 'suppressed', 'persons', 'property_values', 'person_log', 'members',
-    'offered_values', 'keys', 'touched', 'progress',
+    'identifiers', 'suppressed', 'resolved_persons', 'property_values', 'person_log', 'keys',
+    'progress',
 ] -%}
 {% set missing = [] -%}
 {% for name in carried_on if not left_by_last_build(name) -%}
@@ -76,16 +76,6 @@ members as (
 
 ),
 
-snapshots as (
-
-    select
-        cohort_id,
-        max(load_id) as load_id
-    from {{ ref('stg_amplitude__cohort_snapshots') }}
-    group by cohort_id
-
-),
-
 directories as (
 
     select
@@ -140,7 +130,6 @@ rules as (
             settings.moengage_anonymous_keys,
             settings.lytics_max_identifier_bytes,
             (select {{ digest_of('cohort_syncs') }} from cohort_syncs),
-            (select {{ digest_of('snapshots') }} from snapshots),
             (select {{ digest_of('directories') }} from directories),
             (select {{ digest_of('blocked') }} from blocked)
         ) as keys_rules

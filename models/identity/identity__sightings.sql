@@ -1,4 +1,5 @@
--- One row per source and combination of identifiers: how often and when they stood in one row.
+-- One row per source and combination of identifiers: how often and when they stood in one row. What
+-- is in the newest snapshot of a cohort is counted up to where it was taken up.
 {{ config(
     materialized='incremental',
     incremental_strategy='supersede',
@@ -30,13 +31,6 @@ event_rows as (
 cohort_rows as (
 
     select * from {{ ref('identity__cohort_runs') }}
-    {% if not anew %}
-        -- A row's run of snapshots grows with each of them, so a cohort is taken up whole.
-        where
-            cohort_load_id > (
-                select scope.since_load_id from {{ ref('identity__scope') }} as scope
-            )
-    {% endif %}
 
 ),
 
@@ -58,6 +52,8 @@ seen_in_events as (
         {{ first_of('event_time', 'row_key') }} as first_row,
         min(event_time) as first_seen_at,
         max(event_time) as last_seen_at,
+        cast(null as varchar) as open_cohort_id,
+        0 as open_rows_count,
         max(load_id) as load_id
     from event_rows
     where coalesce(cast(amplitude_id as varchar), user_id, device_id) is not null
@@ -99,6 +95,8 @@ seen_in_cohorts as (
         || strftime(min(first_seen_at), '%Y-%m-%dT%H:%M:%SZ') as first_row,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
+        max(cohort_id) filter (where is_open) as open_cohort_id,
+        coalesce(sum(row_count) filter (where is_open), 0) as open_rows_count,
         max(cohort_load_id) as load_id
     from cohort_runs
     group by cohort_id, namespace, amplitude_id, user_id
@@ -132,8 +130,8 @@ keyed as (
 
     ),
 
-    -- What was counted before: rows of events add up, a cohort was taken up whole, and who left it
-    -- before its new snapshots is as before. Which of its ids are junk was judged then.
+    -- What was counted before: rows of events add up, those of a cohort are counted again. Which
+    -- of the ids are junk was judged then.
     counted_again as (
 
         select
@@ -162,6 +160,8 @@ keyed as (
                     greatest(keyed.last_seen_at, counted.last_seen_at),
                     keyed.last_seen_at
                 ) as last_seen_at,
+                keyed.open_cohort_id as open_cohort_id,
+                keyed.open_rows_count as open_rows_count,
                 keyed.load_id as load_id
             )
         from keyed
@@ -172,6 +172,8 @@ keyed as (
             or keyed.row_count != counted.row_count
             or keyed.first_seen_at is distinct from counted.first_seen_at
             or keyed.last_seen_at is distinct from counted.last_seen_at
+            or keyed.open_cohort_id is distinct from counted.open_cohort_id
+            or keyed.open_rows_count != counted.open_rows_count
 
     ),
 
@@ -238,6 +240,10 @@ select
     -- times
     first_seen_at,
     last_seen_at,
+
+    -- the cohort in whose newest snapshot it is, and in how many rows there
+    open_cohort_id,
+    cast(open_rows_count as bigint) as open_rows_count,
 
     -- lineage
     load_id

@@ -71,7 +71,11 @@ open_devices as (
             device_key not in (
                 select devices.device_key
                 from identity.devices
-                where devices.is_shared
+                where
+                    devices.is_shared
+                    and devices.shared_build < (
+                        select scope.build_number from {{ ref('identity__scope') }} as scope
+                    )
             )
     {% endif %}
 

@@ -14,14 +14,15 @@ snapshots as (
 
 ),
 
+-- Rows of the newest snapshots that name somebody.
 members as (
 
     select
-        cohort_id,
-        sum(rows_count) as rows_count,
-        count(*) as persons_count
-    from {{ ref('identity__members') }}
-    group by cohort_id
+        open_cohort_id as cohort_id,
+        sum(open_rows_count) as rows_count
+    from {{ ref('identity__attributed_sightings') }}
+    where open_cohort_id is not null and identifier_key is not null
+    group by open_cohort_id
 
 ),
 
@@ -35,6 +36,16 @@ keys as (
         count(*) filter (where is_first_of_key) as keys_count
     from {{ ref('identity__keys') }}
     group by sync_name, status, detail
+
+),
+
+persons as (
+
+    select
+        sync_name,
+        sum(persons_count) as persons_count
+    from keys
+    group by sync_name
 
 ),
 
@@ -62,13 +73,15 @@ counted as (
         coalesce(snapshots.declared_size, snapshots.row_count, 0) as amplitude_count,
         coalesce(snapshots.row_count, 0) as profiles_count,
         coalesce(members.rows_count, 0) as rows_count,
-        coalesce(members.persons_count, 0) as persons_count,
+        coalesce(persons.persons_count, 0) as persons_count,
         coalesce(confirmed.confirmed_count, 0) as confirmed_count
     from syncs
     left join snapshots
         on syncs.snapshot_id = snapshots.snapshot_id
     left join members
         on syncs.cohort_id = members.cohort_id
+    left join persons
+        on syncs.sync_name = persons.sync_name
     left join confirmed
         on syncs.sync_name = confirmed.sync_name
 

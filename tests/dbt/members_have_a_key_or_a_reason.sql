@@ -1,9 +1,9 @@
--- Members of a cohort whose sync says nothing of them: neither a key nor why there is none (ID-17).
+-- Members to key of whom a sync of their cohort says nothing: neither a key nor why none (ID-17).
 select
     syncs.sync_name,
     members.anchor_key
 from {{ ref('stg_relay__syncs') }} as syncs
-inner join {{ ref('identity__members') }} as members
+inner join {{ ref('identity__members_to_key') }} as members
     on syncs.cohort_id = members.cohort_id
 left join {{ ref('identity__keys') }} as told
     on

@@ -2,7 +2,7 @@
 select
     persons.person_id,
     persons.user_ids_count
-from {{ ref('identity__persons') }} as persons
+from {{ ref('identity__resolved_persons') }} as persons
 where
     persons.user_ids_count > 1 + (
         select count(*)

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from compiled import CompiledModels
+from membership_inputs import IDENTIFIER
 from relay.apply.result import ApplyResult
 from relay.apply.run import apply_plan
 from relay.plan.make import PlanOutcome, PlanRequest, _seal_what_is_due
@@ -25,8 +26,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GIVEN = (
     "stg_amplitude__cohort_snapshots",
     "stg_amplitude__cohorts",
-    "identity__persons",
-    "identity__person_ids",
+    "identity__resolved_persons",
+    "identity__identifiers",
     "identity__keys",
 )
 MODELS = (
@@ -104,24 +105,19 @@ class DestinationWorld:
             " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar)"
         )
         connection.execute(
-            "create or replace table identity.persons"
+            "create or replace table identity.resolved_persons"
             " (person_id varchar, anchor_key varchar, anchor varchar, is_suppressed boolean)"
         )
-        connection.execute(
-            "create or replace table identity.person_ids"
-            " (person_id varchar, anchor_key varchar, identifier varchar)"
-        )
+        connection.execute(f"create or replace table identity.identifiers ({IDENTIFIER})")
         syncs = {sync.name: sync for sync in self.settings.config.cohort_syncs}
         people = sorted({*suppressed, *(key for keys in members.values() for key in keys)})
         for key_type, value in people:
             person, anchor = f"p {key_type} {value}", f"{key_type}:default:{value}"
             connection.execute(
-                "insert into identity.persons values (?, ?, ?, ?)",
+                "insert into identity.resolved_persons values (?, ?, ?, ?)",
                 [person, anchor, anchor, (key_type, value) in suppressed],
             )
-            connection.execute(
-                "insert into identity.person_ids values (?, ?, ?)", [person, anchor, anchor]
-            )
+            connection.execute("insert into identity.identifiers values (?, ?)", [anchor, anchor])
         for name, keys in members.items():
             destination = syncs[name].destination
             for key_type, value in keys:

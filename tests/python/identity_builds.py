@@ -125,12 +125,18 @@ class IdentityBuilds:
         if config["incremental_strategy"] == "supersede":
             key = config["unique_key"]
             meta = config["meta"]
-            keys = _keys_of("superseding", key)
+            region = ""
             if "region" in meta:
-                region = "identity." + meta["region"].removeprefix("identity__")
-                keys += f" union all {_keys_of(region, meta['region_key'])}"
-            where = "true" if anew else f"{key} in ({keys})"
-            connection.execute(f"delete from {relation} where {where}")
+                table = "identity." + meta["region"].removeprefix("identity__")
+                region = _keys_of(table, meta["region_key"])
+            if isinstance(key, list):
+                pair = ", ".join(key)
+                where = f"({pair}) in (select {pair} from superseding)"
+                where += f" or {meta['region_key']} in ({region})"
+            else:
+                keys = _keys_of("superseding", key) + (region and f" union all {region}")
+                where = f"{key} in ({keys})"
+            connection.execute(f"delete from {relation} where {'true' if anew else where}")
         connection.execute(f"insert into {relation} by name from superseding")
         connection.execute("commit")
 
@@ -145,10 +151,7 @@ class IdentityBuilds:
         part = config["meta"].get("part", "links")
         if name == "identity__person_log":
             part = "persons"
-        condition = f"{part}_is_new"
-        if part == "keys":
-            condition += " or exists (select 1 from identity.touched)"
-        row = connection.execute(f"select {condition} from identity.scope").fetchone()
+        row = connection.execute(f"select {part}_is_new from identity.scope").fetchone()
         return row is None or bool(row[0])
 
     @staticmethod

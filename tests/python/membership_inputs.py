@@ -14,9 +14,16 @@ GIVEN = (
     "stg_relay__run",
     "stg_amplitude__cohort_snapshots",
     "stg_amplitude__cohorts",
-    "identity__persons",
-    "identity__person_ids",
+    "identity__resolved_persons",
+    "identity__identifiers",
     "identity__keys",
+)
+# Columns of `identity.identifiers` for an anchor key and an identifier as anchors are written.
+IDENTIFIER = (
+    "anchor_key varchar, identifier varchar, id_type varchar as (split_part(identifier, ':', 1)),"
+    " namespace varchar as (split_part(identifier, ':', 2)),"
+    " id_value varchar as (split_part(identifier, ':', 3)),"
+    " identifier_key uuid as (cast(left(sha256(identifier), 32) as uuid))"
 )
 SETTINGS = """
 create table staging.stg_relay__settings as

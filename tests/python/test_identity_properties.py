@@ -17,9 +17,9 @@ from identity_world import World, at, uuid_of
 
 WORLDS = int(os.environ.get("IDENTITY_WORLDS", "8"))
 TABLES = {
-    "sightings": "load_id",
+    "sightings_to_date": "load_id",
     "contaminated_ids": "",
-    "devices": "",
+    "devices": "shared_build",
     "device_links": "",
     "candidates": "",
     "stops": "",
@@ -28,12 +28,12 @@ TABLES = {
     "links": "",
     "suppressed": "",
     "persons": "",
-    "property_values": "",
+    "properties_to_date": "",
     "keys": "",
-    "members": "",
 }
 USERS = ["ann", "Bob", "cy", "dee", "null"]
 DEVICES = ["d1", "d2", "d3", "null"]
+NICKS = ["N1", "n1", "n2", "null"]
 
 
 def seeds(count: int, first: int = 0) -> list[Any]:
@@ -57,7 +57,7 @@ class RandomWorld:
                 else choose.choice(numbers),
                 choose.choice([None, None, *users]),
                 choose.choice([None, *DEVICES]),
-                {"Nick": choose.choice(["N1", "n2", "null"])} if choose.random() < 0.3 else {},
+                {"Nick": choose.choice(NICKS)} if choose.random() < 0.3 else {},
             )
             for index in range(choose.randint(3, 24))
         ]
@@ -128,6 +128,17 @@ def add_syncs(world: World, amplitude_ids: list[int], users: list[str]) -> None:
     world.sync("n", "7", "clevertap", ["Nick", "user_id"], ["device_id"])
     world.sync("m", "7", "moengage")
     world.sync("l", "7", "lytics")
+
+
+def add_snapshot(world: World, choose: random.Random, hour: float) -> None:
+    """A snapshot of one of two cohorts: who is in it, and what the file says of them."""
+    world.load_id += 1
+    everybody = [(number, user) for number in (1, 2, 3, None) for user in (None, *USERS)]
+    rows: list[Any] = [
+        (number, user, {"Nick": choose.choice(NICKS)} if choose.random() < 0.5 else {})
+        for number, user in choose.sample(everybody, choose.randint(0, 6))
+    ]
+    world.cohort(choose.choice("78"), rows, hour)
 
 
 def contents(world: World) -> dict[str, list[tuple[Any, ...]]]:
@@ -221,14 +232,15 @@ def test_a_full_refresh_equals_any_sequence_of_builds(
     world = World(identity_builds, tmp_path)
     random_world.set_rules(world)
     add_syncs(world, [1, 2, 3], ["ann", "null"])
+    world.sync("o", "8", "clevertap", ["Nick", "user_id"], ["device_id"])
     identity_builds.build(world.connection)
     stopping = random.Random(seed)
-    for number, part in enumerate(random_world.parts()):
+    # Snapshots come in any order.
+    hours = stopping.sample([half / 2 for half in range(80) if half != 18], 79)
+    for part in random_world.parts():
         load(world, part)
-        if stopping.random() < 0.3:
-            world.load_id += 1
-            hour = stopping.choice([0.5 + number, 10 + number])
-            world.cohort("7", [(1, "ann"), (number, None)], hour)
+        for _ in range(stopping.choice([0, 1, 1, 2])):
+            add_snapshot(world, stopping, hours.pop())
         if stopping.random() < 0.3:
             # A build that is killed at any of its models, and begun again.
             identity_builds.build(

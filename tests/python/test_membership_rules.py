@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from compiled import CompiledModels
-from membership_inputs import GIVEN, lay_out_cohort
+from membership_inputs import GIVEN, IDENTIFIER, lay_out_cohort
 
 Key = tuple[str, str]
 
@@ -127,13 +127,10 @@ def _warehouse(syncs: list[Sync]) -> duckdb.DuckDBPyConnection:
 def _give(connection: duckdb.DuckDBPyConnection, syncs: list[Sync], world: World) -> None:
     """Lay out what identity says today."""
     connection.execute(
-        "create or replace table identity.persons"
+        "create or replace table identity.resolved_persons"
         " (person_id varchar, anchor_key varchar, anchor varchar, is_suppressed boolean)"
     )
-    connection.execute(
-        "create or replace table identity.person_ids"
-        " (person_id varchar, anchor_key varchar, identifier varchar)"
-    )
+    connection.execute(f"create or replace table identity.identifiers ({IDENTIFIER})")
     connection.execute(
         "create or replace table identity.keys (sync_name varchar, destination varchar,"
         " cohort_id varchar, anchor_key varchar, person_id varchar, status varchar,"
@@ -144,10 +141,10 @@ def _give(connection: duckdb.DuckDBPyConnection, syncs: list[Sync], world: World
     # The anchor of a person is the smallest of those it holds.
     first = {person: min(a for a, p in anchors if p == person) for person in persons}
     connection.executemany(
-        "insert into identity.persons values ($1, $2, $2, false)", list(first.items())
+        "insert into identity.resolved_persons values ($1, $2, $2, false)", list(first.items())
     )
     connection.executemany(
-        "insert into identity.person_ids values (?, ?, ?)", [(p, first[p], a) for a, p in anchors]
+        "insert into identity.identifiers values (?, ?)", [(first[p], a) for a, p in anchors]
     )
     rows: list[tuple[Any, ...]] = []
     for sync in syncs:
@@ -393,7 +390,7 @@ def _history(
     syncs = [Sync("ct", "clevertap", "hold"), Sync("moe", "moengage", "resend")]
     connection = _warehouse(syncs)
     ledger = Ledger(connection, rng)
-    world = World({f"a{n}": f"p_a{n}" for n in range(9)}, {s.name: {} for s in syncs})
+    world = World({f"u:n:{n}": f"p_u:n:{n}" for n in range(9)}, {s.name: {} for s in syncs})
     seen = dict.fromkeys(["removed", "added", "reasserted", "frozen", "released", "parked"], 0)
     for step in range(steps):
         _move(rng, syncs, world)

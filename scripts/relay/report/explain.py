@@ -18,7 +18,7 @@ where anchor_key = $anchor_key
 """
 _IDS = """
 select id_type, id_value, namespace, first_seen_at, last_seen_at
-from identity.identifiers
+from identity.person_ids
 where anchor_key = $anchor_key
 order by id_type, try_cast(id_value as bigint), id_value
 """
@@ -44,7 +44,7 @@ select
         when any_value(devices.is_shared) then 'device_shared'
         when any_value(owners.anchor_key) != $anchor_key then 'device_owned_by_other'
     end as withheld
-from identity.attributed_sightings as sightings
+from identity.sightings_to_date as sightings
 inner join identity.identifiers as identifiers
     on sightings.identifier_key = identifiers.identifier_key
 inner join identity.devices as devices

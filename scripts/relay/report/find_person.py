@@ -131,7 +131,7 @@ def _of_person_id(connection: DuckDBPyConnection, person_id: str) -> Person:
 
 def _of_anchor(connection: DuckDBPyConnection, anchor_key: UUID) -> Person:
     row = connection.execute(
-        "select person_id, anchor from identity.persons where anchor_key = ?", [anchor_key]
+        "select person_id, anchor from identity.resolved_persons where anchor_key = ?", [anchor_key]
     ).fetchone()
     if row is None:
         raise NotFoundError("identity was not built to its end; run `relay build` and ask again")

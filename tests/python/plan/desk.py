@@ -18,6 +18,7 @@ from duckdb import DuckDBPyConnection
 from apply.sealed import KEYS
 from apply.vendors import Vendors
 from compiled import CompiledModels
+from membership_inputs import IDENTIFIER
 from relay import warehouse
 from relay.apply.decisions import confirm
 from relay.apply.ledger import Ledger
@@ -40,10 +41,10 @@ LIMITS = Path(__file__).parents[3] / "seeds" / "vendors" / "request_limits.csv"
 GIVEN = (
     "stg_amplitude__cohort_snapshots",
     "stg_amplitude__cohorts",
-    "identity__persons",
-    "identity__person_ids",
+    "identity__resolved_persons",
+    "identity__identifiers",
     "identity__keys",
-    "identity__members",
+    "identity__attributed_sightings",
 )
 MODELS = (
     "cohorts__sync_totals",
@@ -230,21 +231,21 @@ class Desk:
         )
         _table(
             connection,
-            "identity.persons",
+            "identity.resolved_persons",
             "person_id varchar, anchor_key varchar, anchor varchar, is_suppressed boolean",
             [(f"p-{who}", who, f"user_id:default:{who}", who in suppressed) for who in people],
         )
         _table(
             connection,
-            "identity.person_ids",
-            "person_id varchar, anchor_key varchar, identifier varchar",
-            [(f"p-{who}", who, f"user_id:default:{who}") for who in people],
+            "identity.identifiers",
+            IDENTIFIER,
+            [(who, f"user_id:default:{who}") for who in people],
         )
         _table(
             connection,
-            "identity.members",
-            "cohort_id varchar, person_id varchar, rows_count bigint",
-            [(name, f"p-{who}", 1) for name, one in self.cohorts.items() for who in one.members],
+            "identity.attributed_sightings",
+            "open_cohort_id varchar, identifier_key varchar, open_rows_count bigint",
+            [(name, who, 1) for name, one in self.cohorts.items() for who in one.members],
         )
         _table(
             connection,

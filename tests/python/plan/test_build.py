@@ -65,7 +65,7 @@ def test_a_build_runs_what_hangs_on_what_changed(built: Build) -> None:
     assert built(LATER) == []
 
     entered = built(LATER, change=SNAPSHOT)
-    assert {"identity__members", "cohorts__membership_changes"} < set(entered)
+    assert {"identity__members_to_key", "cohorts__membership_changes"} < set(entered)
     assert "payloads__moengage_cohort_changes" in entered
     # Nothing goes to Lytics, and the ledger says what it said.
     assert "payloads__lytics_cohorts" not in entered

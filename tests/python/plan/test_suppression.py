@@ -105,8 +105,8 @@ def sent(world: LyticsWorld) -> list[tuple[str, str, str, str, set[str]]]:
 def hidden(world: LyticsWorld) -> set[str]:
     """Every identifier of everybody who is suppressed."""
     rows = world.connection.execute(
-        "select id_value from identity.person_ids semi join (select person_id from identity.persons"
-        " where is_suppressed) using (person_id)"
+        "select id_value from identity.identifiers semi join (select anchor_key from"
+        " identity.resolved_persons where is_suppressed) using (anchor_key)"
     ).fetchall()
     return {value for (value,) in rows}
 
