@@ -1,8 +1,8 @@
 """A build runs what hangs on inputs that have changed since the last one, and nothing else."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +10,8 @@ from relay import warehouse
 from relay.errors import BuildError
 from relay.plan import build as module
 from relay.plan.build import build
+from relay.plan.dbt import read_project, run_dbt
+from relay.plan.project import was_elsewhere
 from relay.settings import Settings, load_settings
 
 SYNCS = """version: 1
@@ -34,13 +36,11 @@ Build = Callable[..., list[str]]
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Builds the home at a time and gives the models and tests that were selected for it."""
     ran: list[Sequence[str]] = []
-    run_dbt = module.run_dbt
 
-    def watched(settings: Settings, arguments: Sequence[str]) -> int:
-        nodes = module._manifest(settings).nodes.values()
-        due = [node.name for node in nodes if "due" in node.tags]
-        ran.append([*arguments, *due])
-        return run_dbt(settings, arguments)
+    def watched(settings: Settings, arguments: Sequence[str], manifest: Any = None) -> int:
+        nodes = (manifest or read_project(settings)).nodes.values()
+        ran.append([*arguments, *(node.name for node in nodes if "due" in node.tags)])
+        return run_dbt(settings, arguments, manifest)
 
     monkeypatch.setattr(module, "run_dbt", watched)
 
@@ -112,22 +112,23 @@ def test_a_table_of_another_version_is_told_how_to_make_anew(built: Build, tmp_p
 
 def test_a_project_that_was_moved_is_read_anew(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
-    manifest = module._manifest(settings)
-    assert not module._was_elsewhere(manifest, settings)
-    assert module._was_elsewhere(manifest, replace(settings, project_root=tmp_path))
+    manifest = read_project(settings)
+    assert not was_elsewhere(manifest, settings.project_root)
+    assert was_elsewhere(manifest, tmp_path)
 
 
-def _stopped(settings: Settings, arguments: Sequence[str]) -> int:
+def _stopped(settings: Settings, arguments: Sequence[str], manifest: Any) -> int:
     raise RuntimeError("stopped")
 
 
 def test_every_input_of_the_models_is_looked_at(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
-    manifest = module._manifest(settings)
+    manifest = read_project(settings)
     read = {
         source.name
         for source_id, source in manifest.sources.items()
         if any(child.startswith("model.") for child in manifest.child_map[source_id])
     }
-    inputs, *_ = module._look(settings)
+    with warehouse.connect(settings) as connection:
+        inputs, _ = module._look(connection, settings)
     assert read == set(inputs)
