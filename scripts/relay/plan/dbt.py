@@ -2,8 +2,9 @@
 
 import gc
 import os
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from relay import dbt_settings
@@ -13,6 +14,7 @@ from relay.settings import Settings
 
 # The parsed project, kept between runs of one process: parsing costs more than building.
 _manifests: dict[tuple[str, str], Any] = {}
+_reading = threading.Lock()
 
 _BAD = {"error", "fail", "runtime error", "partial success"}
 # Of new objects that are still alive. A build leaves a hundred thousand behind, and looking for
@@ -60,19 +62,37 @@ def read_project(settings: Settings) -> Any:
         BuildError: dbt cannot read it.
     """
     key = (str(settings.project_root), str(settings.home.root))
-    if key not in _manifests:
-        with _kept_objects():
-            from dbt.cli.main import dbtRunner
+    with _reading:
+        if key not in _manifests:
+            _manifests[key] = _parsed(settings)
+        return _manifests[key]
 
-            command = ["parse", "--no-write-json", *_common(settings)]
-            with _environment(settings), _in_silence():
-                parsed = dbtRunner().invoke(command)
-                if parsed.success and was_elsewhere(parsed.result, settings.project_root):
-                    parsed = dbtRunner().invoke([*command, "--no-partial-parse"])
-        if not parsed.success:
-            raise BuildError(f"dbt could not read the project: {parsed.exception}")
-        _manifests[key] = parsed.result
-    return _manifests[key]
+
+def read_project_ahead(settings: Settings) -> None:
+    """Begin to read the project on a thread: it takes seconds, and loads wait for vendors anyway.
+
+    What is wrong with the project is said by who needs it.
+    """
+
+    def read() -> None:
+        with suppress(BuildError):
+            read_project(settings)
+
+    threading.Thread(target=read, name="relay-project", daemon=True).start()
+
+
+def _parsed(settings: Settings) -> Any:
+    with _kept_objects():
+        from dbt.cli.main import dbtRunner
+
+        command = ["parse", "--no-write-json", *_common(settings)]
+        with _environment(settings), _in_silence():
+            parsed = dbtRunner().invoke(command)
+            if parsed.success and was_elsewhere(parsed.result, settings.project_root):
+                parsed = dbtRunner().invoke([*command, "--no-partial-parse"])
+    if not parsed.success:
+        raise BuildError(f"dbt could not read the project: {parsed.exception}")
+    return parsed.result
 
 
 @contextmanager
