@@ -44,13 +44,13 @@ def _check_text(value: str) -> str:
 
 
 @cache
-def _time_zones() -> set[str]:
+def time_zones() -> set[str]:
     """All of them; finding them reads hundreds of files."""
     return available_timezones()
 
 
 def _check_time_zone(value: str) -> str:
-    if value not in _time_zones():
+    if value not in time_zones():
         raise _problem("expected a time zone of the IANA data base, such as Asia/Kolkata or UTC")
     return value
 

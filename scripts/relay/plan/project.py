@@ -5,14 +5,6 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-# What dbt calls by name, from Python: at each start, for an incremental table, for a contract.
-_CALLED_BY_DBT = (
-    "create_schema",
-    "get_columns_in_relation",
-    "get_incremental_",
-    "list_relations_without_caching",
-    "list_schemas",
-)
 # A macro of these names, before that of any engine, is what `adapter.dispatch` finds.
 _DISPATCHED = ("duckdb__", "default__")
 
@@ -78,8 +70,16 @@ def part_of(manifest: Any, nodes: Collection[Any]) -> Any:
 
 def _macros_of(manifest: Any, nodes: Collection[Any]) -> dict[str, Any]:
     """All macros of the project, and of dbt's own those that a run of the nodes can come to."""
-    kinds = {node.config.materialized for node in nodes}
-    begins = (*_CALLED_BY_DBT, *(f"materialization_{kind}_" for kind in kinds))
+    from dbt.adapters.base import impl as of_all
+    from dbt.adapters.sql import impl as of_sql
+
+    # What dbt's own Python calls goes by a name, and the names stand in constants.
+    constants = {**vars(of_all), **vars(of_sql)}.items()
+    begins = (
+        *(value for name, value in constants if name.endswith("_MACRO_NAME")),
+        *(f"materialization_{kind}_" for kind in {node.config.materialized for node in nodes}),
+        "get_incremental_",
+    )
     by_name: dict[str, list[str]] = {}
     for one, macro in manifest.macros.items():
         by_name.setdefault(macro.name, []).append(one)

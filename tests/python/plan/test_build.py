@@ -97,6 +97,13 @@ def test_what_a_stopped_build_may_have_made_is_made_again(built: Build) -> None:
     assert built(NOW) == []
 
 
+def test_another_version_of_the_project_builds_everything_over_what_is_there(built: Build) -> None:
+    first = built(NOW)
+    change = "update raw.built set state = 'another' where name = 'the project'"
+    assert built(NOW, change=change) == first
+    assert built(NOW) == []
+
+
 def test_a_table_of_another_version_is_told_how_to_make_anew(built: Build, tmp_path: Path) -> None:
     built(NOW)
     change = """
