@@ -9,13 +9,11 @@ import fcntl
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +25,6 @@ from relay.errors import ConfigurationError, LockedError
 from relay.faultpoints import reach
 from relay.ledger_tables import refresh_ledger_tables
 from relay.settings import Home, Settings
-
-# At each parameter of a query DuckDB looks whether it is a value of pandas. Where there is none,
-# Python searches its whole path for it every time, unless it has been told so.
-if find_spec("pandas") is None:
-    sys.modules["pandas"] = None  # type: ignore[assignment]
 
 # It makes texts a sixth smaller, and takes a third of the work of storing them.
 _COSTLY_COMPRESSION = "fsst"

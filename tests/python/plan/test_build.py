@@ -1,6 +1,8 @@
 """A build runs what hangs on inputs that have changed since the last one, and nothing else."""
 
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ from relay import warehouse
 from relay.errors import BuildError
 from relay.plan import build as module
 from relay.plan.build import build
-from relay.plan.dbt import read_project, run_dbt
-from relay.plan.project import was_elsewhere
+from relay.plan.dbt import read_project, read_project_ahead, run_dbt
+from relay.plan.project import part_of, was_elsewhere
 from relay.settings import Settings, load_settings
 
 SYNCS = """version: 1
@@ -122,6 +124,32 @@ def test_a_project_that_was_moved_is_read_anew(tmp_path: Path) -> None:
     manifest = read_project(settings)
     assert not was_elsewhere(manifest, settings.project_root)
     assert was_elsewhere(manifest, tmp_path)
+
+
+def test_dbt_is_given_what_a_build_needs_and_no_more(tmp_path: Path) -> None:
+    manifest = read_project(load_settings(tmp_path, environ={"RELAY_NOW": NOW}))
+    node = next(one for one in manifest.nodes.values() if one.name == "stg_amplitude__retries")
+    part = part_of(manifest, [node])
+    assert {one.name for one in part.nodes.values()} == {"stg_amplitude__retries"}
+    assert not part.unit_tests
+    macros = {macro.name for macro in part.macros.values()}
+    # Of the project, of dbt for every engine, of DuckDB's own; by dispatch, and by name alone.
+    assert {"clean_text", "materialization_incremental_duckdb", "create_schema"} < macros
+    assert {"duckdb__create_schema", "default__truncate_relation"} < macros
+    assert not {"materialization_snapshot_default", "py_script_postfix"} & macros
+
+
+def test_the_project_is_read_while_something_else_goes_on(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
+    read_project_ahead(settings)
+    (reading,) = [one for one in threading.enumerate() if one.name == "relay-project"]
+    assert read_project(settings) is read_project(settings)
+    reading.join()
+    # What is wrong is said to who needs it.
+    nothing = replace(settings, project_root=tmp_path)
+    read_project_ahead(nothing)
+    with pytest.raises(BuildError, match="dbt could not read the project"):
+        read_project(nothing)
 
 
 def _stopped(settings: Settings, arguments: Sequence[str], manifest: Any) -> int:
