@@ -14,7 +14,7 @@ from typing import Any
 from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
 from dbt_common.events.contextvars import get_node_info
 
-from relay.plan.build import run_dbt
+from relay.plan.dbt import run_dbt
 from relay.settings import Settings
 
 

@@ -15,7 +15,7 @@ from bench.data.events import make_lines
 from bench.engine import build_models, cost_of
 from bench.measuring import Cost, best_wall, median_cpu, timed
 from relay import warehouse
-from relay.plan.build import run_dbt
+from relay.plan.dbt import run_dbt
 from relay.settings import Settings, load_settings
 
 ONE_NEW_IN = 800

@@ -5,6 +5,7 @@ A type checks one value alone. What ties values together is in `config`.
 
 import re
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -42,8 +43,14 @@ def _check_text(value: str) -> str:
     return value
 
 
+@cache
+def time_zones() -> set[str]:
+    """All of them; finding them reads hundreds of files."""
+    return available_timezones()
+
+
 def _check_time_zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in time_zones():
         raise _problem("expected a time zone of the IANA data base, such as Asia/Kolkata or UTC")
     return value
 

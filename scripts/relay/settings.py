@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
 from pydantic_settings import (
@@ -25,6 +25,7 @@ from pydantic_settings import (
 
 from relay.config import CohortSync, Config, EventExport, Sync
 from relay.config_file import read_config
+from relay.config_types import time_zones
 from relay.errors import ConfigurationError
 from relay.regions import host_of, hosts_of
 
@@ -73,7 +74,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in time_zones():
         raise ValueError("expected a time zone of the IANA data base, such as Asia/Kolkata")
     return value
 

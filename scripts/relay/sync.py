@@ -13,6 +13,7 @@ from relay.load.amplitude_cohorts import load_cohorts
 from relay.load.amplitude_events import load_events
 from relay.load.engagement import load_moengage_events
 from relay.load.result import LoadResult
+from relay.plan.dbt import read_project_ahead
 from relay.plan.make import PlanOutcome, PlanRequest, make_plan
 from relay.plan.schedule import is_download_due
 from relay.rehearsal.home import refuse_over_rehearsal
@@ -66,6 +67,7 @@ def sync(settings: Settings, request: PlanRequest, stop: threading.Event) -> Syn
     """
     refuse_over_rehearsal(settings)
     with warehouse.lock(settings.home, "relay sync"):
+        read_project_ahead(settings)
         loads = load(settings, request.syncs, stop)
         outcome = make_plan(settings, request)
         applied = None

@@ -26,6 +26,8 @@ from relay.faultpoints import reach
 from relay.ledger_tables import refresh_ledger_tables
 from relay.settings import Home, Settings
 
+# It makes texts a sixth smaller, and takes a third of the work of storing them.
+_COSTLY_COMPRESSION = "fsst"
 _RAW_TABLES = resources.files("relay").joinpath("raw.sql").read_text(encoding="utf-8")
 
 
@@ -169,6 +171,7 @@ def prepare(connection: DuckDBPyConnection, settings: Settings) -> None:
     """
     held = _held.get(settings.home.lock_file.resolve())
     if held is None or held.warehouse is None:
+        connection.execute(f"set disabled_compression_methods = '{_COSTLY_COMPRESSION}'")
         connection.execute(_RAW_TABLES)
         if held is not None:
             # Not a cursor of this connection: it would be closed with it.

@@ -6,5 +6,6 @@ select
         || ' would both send every event to Lytics, which would count it twice;'
         || ' leave one of them enabled'
     ) as message
-from {{ ref('fields__lytics_event_imports') }}
+from {{ source('raw', 'syncs') }}
+where kind = 'event_import' and is_enabled
 having count(*) > 1

@@ -14,7 +14,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from relay.plan.build import run_dbt
+from relay.plan.dbt import run_dbt
 from relay.settings import Settings, load_settings
 
 

@@ -142,7 +142,7 @@ def _read_the_program(parsed_home: str | None) -> None:
 
     if parsed_home is not None:
         import relay.cli.main  # noqa: F401
-        from relay.plan.build import run_dbt
+        from relay.plan.dbt import run_dbt
         from relay.settings import load_settings
 
         run_dbt(load_settings(Path(parsed_home), environ={}), ["parse"])

@@ -12,7 +12,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from relay.plan.build import run_dbt
+from relay.plan.dbt import run_dbt
 from relay.settings import load_settings
 
 IDENTITY = ["--select", "+path:models/identity"]

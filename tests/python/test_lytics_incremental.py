@@ -17,7 +17,7 @@ from lytics_world import (
     settling_events,
 )
 from relay import warehouse
-from relay.plan.build import run_dbt
+from relay.plan.dbt import run_dbt
 from relay.settings import Settings, load_settings
 
 COMPARED = {

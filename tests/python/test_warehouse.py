@@ -75,6 +75,26 @@ def test_the_lock_is_free_when_its_holder_was_killed(settings: Settings) -> None
         pass
 
 
+def test_texts_are_stored_without_the_compression_that_costs_a_third_of_a_load(
+    settings: Settings,
+) -> None:
+    texts = "select 'https://shop.example/item/' || md5(i::varchar) as page from range(50000) t(i)"
+
+    def compressions(connection: duckdb.DuckDBPyConnection) -> set[str]:
+        connection.execute(f"create table pages as {texts}")
+        connection.execute("checkpoint")
+        rows = connection.execute(
+            "select distinct compression from pragma_storage_info('pages')"
+            " where segment_type = 'VARCHAR'"
+        ).fetchall()
+        return {name for (name,) in rows}
+
+    with duckdb.connect(str(settings.home.root.with_name("as_ever.duckdb"))) as connection:
+        assert "FSST" in compressions(connection)
+    with warehouse.lock(settings.home, "test"), warehouse.connect(settings) as connection:
+        assert "FSST" not in compressions(connection)
+
+
 def test_readers_see_whole_copies_while_new_ones_are_published(settings: Settings) -> None:
     """A reader in a loop, meanwhile twelve publications: each reading is one of them, whole."""
     with warehouse.lock(settings.home, "test"):

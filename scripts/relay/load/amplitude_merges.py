@@ -5,7 +5,9 @@ Source: Amplitude's Amazon S3 destination page: `-{organisation}_yyyy-MM-dd_H.js
 was merged into the latter. Only files of merges hold such rows; the Export API has none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
@@ -31,6 +33,8 @@ from relay.warehouse import transaction
 log = structlog.get_logger(__name__)
 
 SOURCE = "amplitude_merges"
+# They come hourly, and most hold a few lines: each alone would cost far more than its lines.
+FILES_A_TRANSACTION = 200
 
 
 def load_merge_files(
@@ -60,77 +64,126 @@ def load_merge_files(
     files = export_files(paths, takes=is_merge_file)
     result = LoadResult(SOURCE)
     progress.expect(len(files))
-    for path in files:
-        try:
-            landed = landing.land_file(settings.home, SOURCE, path)
-            progress.received(landed.size)
-            counts = _load(connection, settings, landed)
-        except InputFileError as error:
-            log.warning("file.refused", source=SOURCE)
-            result += LoadResult(SOURCE, failures=(Note(str(path), str(error)),))
-        else:
-            result += LoadResult(
-                SOURCE,
-                files=(landed.source_file,),
-                rows=counts.rows,
-                loaded=counts.loaded,
-                duplicates=counts.duplicates,
-                rejected=counts.rejected,
-            )
-            progress.stored(counts.rows)
+    for start in range(0, len(files), FILES_A_TRANSACTION):
+        some = files[start : start + FILES_A_TRANSACTION]
+        result += _load_files(connection, settings, some, progress)
+    return result
+
+
+def _load_files(
+    connection: DuckDBPyConnection, settings: Settings, paths: Sequence[Path], progress: Progress
+) -> LoadResult:
+    """Load some files as one transaction; where one of them is refused, each for itself."""
+    result = LoadResult(SOURCE)
+    try:
+        landed = [landing.land_file(settings.home, SOURCE, path) for path in paths]
+        all_counts = _load(connection, settings, landed)
+    except InputFileError as error:
+        if len(paths) > 1:
+            for path in paths:
+                result += _load_files(connection, settings, [path], progress)
+            return result
+        log.warning("file.refused", source=SOURCE)
+        progress.advance(1)
+        return replace(result, failures=(Note(str(paths[0]), str(error)),))
+    for one, counts in zip(landed, all_counts, strict=True):
+        result += LoadResult(
+            SOURCE,
+            files=(one.source_file,),
+            rows=counts.rows,
+            loaded=counts.loaded,
+            duplicates=counts.duplicates,
+            rejected=counts.rejected,
+        )
+        progress.received(one.size)
+        progress.stored(counts.rows)
         progress.advance(1)
     return result
 
 
-def _load(connection: DuckDBPyConnection, settings: Settings, landed: Landed) -> Counts:
-    known = connection.execute(
-        "select row_count, rejected from raw.loaded_files where source = ? and sha256 = ?",
-        [SOURCE, landed.sha256],
-    ).fetchone()
-    if known is not None:
-        rows, rejected = known
-        return Counts(rows, 0, rows - rejected, rejected)
+def _load(
+    connection: DuckDBPyConnection, settings: Settings, landed: Sequence[Landed]
+) -> list[Counts]:
+    """Store what is new of the files; the counts of each. The same bytes twice are all double."""
+    known = {
+        sha256: Counts(rows, 0, rows - rejected, rejected)
+        for sha256, rows, rejected in connection.execute(
+            "select sha256, row_count, rejected from raw.loaded_files"
+            " where source = ? and list_contains(?, sha256)",
+            [SOURCE, [one.sha256 for one in landed]],
+        ).fetchall()
+    }
+    new: dict[str, Landed] = {}
+    for one in landed:
+        if one.sha256 not in known:
+            new.setdefault(one.sha256, one)
+    stored = _store_files(connection, settings, list(new.values())) if new else {}
+    every = []
+    for one in landed:
+        counts = known.get(one.sha256) or stored[one.sha256]
+        every.append(counts)
+        known[one.sha256] = Counts(counts.rows, 0, counts.rows - counts.rejected, counts.rejected)
+    return every
+
+
+def _store_files(
+    connection: DuckDBPyConnection, settings: Settings, landed: Sequence[Landed]
+) -> dict[str, Counts]:
+    """Store the files as one load; the counts of each, by its hash."""
     now = settings.now()
+    rows: Counter[str] = Counter()
     with frugal(connection), transaction(connection):
         ((load_id,),) = connection.execute("select nextval('raw.load_ids')").fetchall()
         start_rejected_lines(connection)
-        rows = loaded = 0
         units = ahead(units_of(_members(landed)))
         try:
             for unit in units:
-                read, new = _store(
-                    connection, unit, load_id, now.astimezone(UTC).replace(tzinfo=None)
-                )
-                rows += read
-                loaded += new
+                rows += _store(connection, unit, load_id, now.astimezone(UTC).replace(tzinfo=None))
         finally:
             units.close()  # type: ignore[attr-defined]
-        rejected = keep_rejected_lines(
-            connection, SOURCE, source_files=[landed.source_file], load_id=load_id, loaded_at=now
-        )
-        counts = Counts(rows, loaded, rows - loaded - rejected, rejected)
-        note_file(
+        loaded = _by_file(connection, f"raw.amplitude_merges where load_id = {load_id:d}")
+        rejected = _by_file(connection, REJECTED_LINES)
+        keep_rejected_lines(
             connection,
-            landed,
-            landed.sha256,
-            "loaded",
-            now,
-            source=SOURCE,
-            counts=counts,
+            SOURCE,
+            source_files=[one.source_file for one in landed],
             load_id=load_id,
+            loaded_at=now,
         )
+        counts = {}
+        for one in landed:
+            name = one.source_file
+            read, new, bad = rows[name], loaded[name], rejected[name]
+            counts[one.sha256] = Counts(read, new, read - new - bad, bad)
+            note_file(
+                connection,
+                one,
+                one.sha256,
+                "loaded",
+                now,
+                source=SOURCE,
+                counts=counts[one.sha256],
+                load_id=load_id,
+            )
     return counts
 
 
-def _members(landed: Landed) -> Iterator[tuple[str, Iterator[bytes]]]:
-    for member in members_of(landed.path):
-        yield landed.source_file, member.pieces()
+def _members(landed: Iterable[Landed]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    for one in landed:
+        for member in members_of(one.path):
+            yield one.source_file, member.pieces()
+
+
+def _by_file(connection: DuckDBPyConnection, rows: str) -> Counter[str]:
+    """How many of the rows each file has."""
+    query = f"select source_file, count(*) from {rows} group by source_file"
+    return Counter(dict(connection.execute(query).fetchall()))
 
 
 def _store(
     connection: DuckDBPyConnection, unit: Unit, load_id: int, loaded_at: object
-) -> tuple[int, int]:
-    """Store what is new of a unit: how many lines it had, how many were stored."""
+) -> Counter[str]:
+    """Store what is new of a unit; how many lines of it each file has."""
     for line in unit.overlong:
         connection.execute(
             f"insert into {REJECTED_LINES} values (?, ?, 'is too long', ?)",
@@ -141,8 +194,8 @@ def _store(
         connection.execute(
             _reject("encode(unit_lines.line)" if unit.is_text else "unit_lines.line")
         )
-    ((new,),) = connection.execute(_INSERT, {"load_id": load_id, "loaded_at": loaded_at}).fetchall()
-    return unit.lines.num_rows + len(unit.overlong), new
+    connection.execute(_INSERT, {"load_id": load_id, "loaded_at": loaded_at})
+    return _by_file(connection, "merge_lines") + Counter(line.source_file for line in unit.overlong)
 
 
 _FIELDS = ("scope", "merge_time", "merge_server_time", "amplitude_id", "merged_amplitude_id")

@@ -102,13 +102,14 @@ def _load_each(
     load: Callable[[Landed], LoadResult],
 ) -> LoadResult:
     result = LoadResult(source)
-    for path in files:
-        try:
-            landed = land_file(settings.home, source, path)
-            with frugal(connection, threads=None), transaction(connection):
-                result += load(landed)
-        except InputFileError as error:
-            result += LoadResult(source, failures=(Note(str(path), str(error)),))
+    with frugal(connection, threads=None):
+        for path in files:
+            try:
+                landed = land_file(settings.home, source, path)
+                with transaction(connection):
+                    result += load(landed)
+            except InputFileError as error:
+                result += LoadResult(source, failures=(Note(str(path), str(error)),))
     return result
 
 

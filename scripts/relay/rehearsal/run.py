@@ -32,6 +32,7 @@ from relay.load.amplitude_merges import load_merge_files
 from relay.load.engagement import load_clevertap_files
 from relay.load.known_users import load_known_users
 from relay.load.result import LoadResult
+from relay.plan.dbt import read_project_ahead
 from relay.plan.make import PlanOutcome, PlanRequest, make_plan, make_undo
 from relay.receive.streams import land_body
 from relay.rehearsal.home import begin
@@ -104,7 +105,9 @@ def rehearse(home: Path, world: World, *, emulators: Emulators, console: Console
         ConfigurationError: The home holds real plans or a real ledger.
         RelayError: Something failed that must not.
     """
-    begin(load_settings(home, environ={}).home, {"people": len(world.script.people)})
+    settings = load_settings(home, environ={})
+    begin(settings.home, {"people": len(world.script.people)})
+    read_project_ahead(settings)
     days = [world.at(step) for step in (1, 2, 3)]
     first = _synced(home, days[0], None, emulators, console, "Day 1: the first sync is whole")
     second = _synced(home, days[1], days[0], emulators, console, "Day 2: only the difference")

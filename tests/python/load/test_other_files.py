@@ -234,6 +234,24 @@ def test_merges_are_stored_once_whatever_files_hold_them(
     assert tables(connection) == before
 
 
+def test_files_of_merges_are_stored_together_and_counted_apart(
+    tmp_path: Path, settings: Settings, connection: DuckDBPyConnection
+) -> None:
+    folder = tmp_path / "exports"
+    put(folder, "-1_2026-03-01_0.json", merge(1, 8) + merge(2, 8) + b"bad\n")
+    put(folder, "-1_2026-03-01_1.json", merge(2, 8) + merge(3, 8))
+    put(folder, "-1_2026-03-01_2.json", merge(2, 8) + merge(3, 8))
+    result = load_merge_files(connection, settings, [folder])
+    assert (result.rows, result.loaded, result.duplicates, result.rejected) == (7, 3, 3, 1)
+    noted = connection.execute(
+        "select row_count, loaded, duplicates, rejected, load_id from raw.loaded_files"
+        " order by row_count"
+    ).fetchall()
+    # The third has the bytes of the second.
+    assert [row[:4] for row in noted] == [(2, 1, 1, 0), (3, 2, 0, 1)]
+    assert noted[0][4] == noted[1][4]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [

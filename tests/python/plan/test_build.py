@@ -1,8 +1,10 @@
 """A build runs what hangs on inputs that have changed since the last one, and nothing else."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,8 @@ from relay import warehouse
 from relay.errors import BuildError
 from relay.plan import build as module
 from relay.plan.build import build
+from relay.plan.dbt import read_project, read_project_ahead, run_dbt
+from relay.plan.project import part_of, was_elsewhere
 from relay.settings import Settings, load_settings
 
 SYNCS = """version: 1
@@ -34,13 +38,11 @@ Build = Callable[..., list[str]]
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Builds the home at a time and gives the models and tests that were selected for it."""
     ran: list[Sequence[str]] = []
-    run_dbt = module.run_dbt
 
-    def watched(settings: Settings, arguments: Sequence[str]) -> int:
-        nodes = module._manifest(settings).nodes.values()
-        due = [node.name for node in nodes if "due" in node.tags]
-        ran.append([*arguments, *due])
-        return run_dbt(settings, arguments)
+    def watched(settings: Settings, arguments: Sequence[str], manifest: Any = None) -> int:
+        nodes = (manifest or read_project(settings)).nodes.values()
+        ran.append([*arguments, *(node.name for node in nodes if "due" in node.tags)])
+        return run_dbt(settings, arguments, manifest)
 
     monkeypatch.setattr(module, "run_dbt", watched)
 
@@ -97,6 +99,13 @@ def test_what_a_stopped_build_may_have_made_is_made_again(built: Build) -> None:
     assert built(NOW) == []
 
 
+def test_another_version_of_the_project_builds_everything_over_what_is_there(built: Build) -> None:
+    first = built(NOW)
+    change = "update raw.built set state = 'another' where name = 'the project'"
+    assert built(NOW, change=change) == first
+    assert built(NOW) == []
+
+
 def test_a_table_of_another_version_is_told_how_to_make_anew(built: Build, tmp_path: Path) -> None:
     built(NOW)
     change = """
@@ -112,22 +121,49 @@ def test_a_table_of_another_version_is_told_how_to_make_anew(built: Build, tmp_p
 
 def test_a_project_that_was_moved_is_read_anew(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
-    manifest = module._manifest(settings)
-    assert not module._was_elsewhere(manifest, settings)
-    assert module._was_elsewhere(manifest, replace(settings, project_root=tmp_path))
+    manifest = read_project(settings)
+    assert not was_elsewhere(manifest, settings.project_root)
+    assert was_elsewhere(manifest, tmp_path)
 
 
-def _stopped(settings: Settings, arguments: Sequence[str]) -> int:
+def test_dbt_is_given_what_a_build_needs_and_no_more(tmp_path: Path) -> None:
+    manifest = read_project(load_settings(tmp_path, environ={"RELAY_NOW": NOW}))
+    node = next(one for one in manifest.nodes.values() if one.name == "stg_amplitude__retries")
+    part = part_of(manifest, [node])
+    assert {one.name for one in part.nodes.values()} == {"stg_amplitude__retries"}
+    assert not part.unit_tests
+    macros = {macro.name for macro in part.macros.values()}
+    # Of the project, of dbt for every engine, of DuckDB's own; by dispatch, and by name alone.
+    assert {"clean_text", "materialization_incremental_duckdb", "create_schema"} < macros
+    assert {"duckdb__create_schema", "default__truncate_relation"} < macros
+    assert not {"materialization_snapshot_default", "py_script_postfix"} & macros
+
+
+def test_the_project_is_read_while_something_else_goes_on(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
+    read_project_ahead(settings)
+    (reading,) = [one for one in threading.enumerate() if one.name == "relay-project"]
+    assert read_project(settings) is read_project(settings)
+    reading.join()
+    # What is wrong is said to who needs it.
+    nothing = replace(settings, project_root=tmp_path)
+    read_project_ahead(nothing)
+    with pytest.raises(BuildError, match="dbt could not read the project"):
+        read_project(nothing)
+
+
+def _stopped(settings: Settings, arguments: Sequence[str], manifest: Any) -> int:
     raise RuntimeError("stopped")
 
 
 def test_every_input_of_the_models_is_looked_at(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
-    manifest = module._manifest(settings)
+    manifest = read_project(settings)
     read = {
         source.name
         for source_id, source in manifest.sources.items()
         if any(child.startswith("model.") for child in manifest.child_map[source_id])
     }
-    inputs, *_ = module._look(settings)
+    with warehouse.connect(settings) as connection:
+        inputs, _ = module._look(connection, settings)
     assert read == set(inputs)
