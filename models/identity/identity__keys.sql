@@ -86,7 +86,13 @@ select
     decided.effect,
     -- Whether this row stands for the key where keys are counted.
     decided.match_key is not null
-    and coalesce(decided.person_id = shared_keys.first_person_id, true) as is_first_of_key
+    and coalesce(decided.person_id = shared_keys.first_person_id, true) as is_first_of_key,
+    -- Only of a key that is to be sent, in the row that stands for it.
+    if(
+        decided.status = 'ok' and is_first_of_key,
+        {{ key_hash('decided.key_type', 'decided.match_key') }},
+        null
+    ) as key_hash
 from decided
 left join shared_keys
     on
