@@ -50,9 +50,8 @@ holders as (
 -- Most have left the cohort and have no key now: of all keys, only those of the others are read.
 member_keys as (
 
-    select member_keys.* from {{ ref('identity__keys') }} as member_keys
-    semi join holders
-        on member_keys.anchor_key = holders.anchor_key
+    select * from {{ ref('identity__keys') }}
+    where anchor_key in ({{ keys_of('holders', 'anchor_key') }})
 
 ),
 

@@ -1,4 +1,4 @@
--- One row per sync and segment the ledger tells of: the keys confirmed there, counted and summed.
+-- One row per sync and segment the ledger tells of: the keys confirmed there, counted and hashed.
 -- Counted anew only where the ledger told of a key since: what stands still costs no reading.
 {{
     config(
@@ -56,8 +56,8 @@ counted as (
         known.segment,
         count(*) filter (where known.is_confirmed) as confirmed_count,
         count(*) filter (where known.is_in_doubt) as in_doubt_count,
-        -- A sum tells two sets apart whatever their order.
-        sum(known.key_hash) filter (where known.is_confirmed) as confirmed_sum,
+        -- Tells two sets apart whatever their order.
+        bit_xor(known.key_hash) filter (where known.is_confirmed) as confirmed_hash,
         min(known.cohort_name) filter (where known.is_confirmed) as smallest_cohort_name,
         max(known.cohort_name) filter (where known.is_confirmed) as largest_cohort_name
     from {{ ref('ledger__confirmed_keys') }} as known
@@ -81,7 +81,7 @@ select
     -- how many
     coalesce(counted.confirmed_count, 0) as confirmed_count,
     coalesce(counted.in_doubt_count, 0) as in_doubt_count,
-    counted.confirmed_sum,
+    counted.confirmed_hash,
 
     -- attributes
     counted.smallest_cohort_name,

@@ -18,6 +18,11 @@ GIVEN = (
     "identity__person_ids",
     "identity__keys",
 )
+# A column of `identity.keys` that fills itself, as identity fills it.
+KEY_HASH = (
+    "key_hash ubigint as"
+    " (if(status = 'ok' and is_first_of_key, hash(hash(key_type, match_key)), null))"
+)
 SETTINGS = """
 create table staging.stg_relay__settings as
 select true as clevertap_reassert, true as moengage_reassert, true as lytics_reassert;
