@@ -127,6 +127,10 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
         " select person_id, anchor_key, anchor as identifier from people"
     )
     connection.execute(
+        "create view identity.identifiers as"
+        " select anchor_key as identifier_key, anchor_key from people"
+    )
+    connection.execute(
         "create temp table all_keys (number bigint, sync_name varchar, destination varchar,"
         " cohort_id varchar, anchor_key uuid, person_id varchar, status varchar, key_type varchar,"
         f" key_value varchar, match_key varchar, is_first_of_key boolean, {KEY_HASH})"

@@ -96,7 +96,7 @@ told as (
 
     select
         segments.segment_number,
-        known.* exclude (rejected_payload_hash, rejection_code, rejection_text),
+        known.* exclude (rejected_payload_hash, rejection_code, rejection_text),  -- noqa: RF02
         known.is_in_doubt
         and segments.on_unknown = 'hold'
         and not known.is_resend_decided as is_frozen,

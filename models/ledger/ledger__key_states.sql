@@ -96,8 +96,10 @@ facts as (
             ),
             0 as phase
         from {{ this }} as states
-        semi join new_facts
+        semi join new_facts as facts_of_key  -- noqa: AL05
             using ({{ key }})
+        -- The others are passed over before they are read in full.
+        where states.match_key in ({{ keys_of('new_facts', 'match_key') }})
     {% endif %}
 
 ),

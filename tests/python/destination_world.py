@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from compiled import CompiledModels
-from membership_inputs import KEY_HASH
+from membership_inputs import IDENTIFIERS, KEY_HASH
 from relay.apply.result import ApplyResult
 from relay.apply.run import apply_plan
 from relay.plan.make import PlanOutcome, PlanRequest, _seal_what_is_due
@@ -28,6 +28,7 @@ GIVEN = (
     "stg_amplitude__cohorts",
     "identity__persons",
     "identity__person_ids",
+    "identity__identifiers",
     "identity__keys",
 )
 MODELS = (
@@ -113,6 +114,7 @@ class DestinationWorld:
             "create or replace table identity.person_ids"
             " (person_id varchar, anchor_key varchar, identifier varchar)"
         )
+        connection.execute(IDENTIFIERS)
         syncs = {sync.name: sync for sync in self.settings.config.cohort_syncs}
         people = sorted({*suppressed, *(key for keys in members.values() for key in keys)})
         for key_type, value in people:

@@ -16,6 +16,7 @@ GIVEN = (
     "stg_amplitude__cohorts",
     "identity__persons",
     "identity__person_ids",
+    "identity__identifiers",
     "identity__keys",
 )
 # A column of `identity.keys` that fills itself, as identity fills it.
@@ -23,6 +24,12 @@ KEY_HASH = (
     "key_hash ubigint as"
     " (if(status = 'ok' and is_first_of_key, hash(hash(key_type, match_key)), null))"
 )
+# `identity.identifiers` as far as it is read, of `identity.person_ids`.
+IDENTIFIERS = """
+create or replace view identity.identifiers as
+select cast(left(sha256(identifier), 32) as uuid) as identifier_key, anchor_key
+from identity.person_ids
+"""
 SETTINGS = """
 create table staging.stg_relay__settings as
 select true as clevertap_reassert, true as moengage_reassert, true as lytics_reassert;

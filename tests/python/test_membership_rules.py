@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from compiled import CompiledModels
-from membership_inputs import GIVEN, KEY_HASH, lay_out_cohort
+from membership_inputs import GIVEN, IDENTIFIERS, KEY_HASH, lay_out_cohort
 
 Key = tuple[str, str]
 
@@ -134,6 +134,7 @@ def _give(connection: duckdb.DuckDBPyConnection, syncs: list[Sync], world: World
         "create or replace table identity.person_ids"
         " (person_id varchar, anchor_key varchar, identifier varchar)"
     )
+    connection.execute(IDENTIFIERS)
     connection.execute(
         "create or replace table identity.keys (sync_name varchar, destination varchar,"
         " cohort_id varchar, anchor_key varchar, person_id varchar, status varchar,"

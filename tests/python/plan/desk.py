@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 from apply.sealed import KEYS
 from apply.vendors import Vendors
 from compiled import CompiledModels
-from membership_inputs import KEY_HASH
+from membership_inputs import IDENTIFIERS, KEY_HASH
 from relay import warehouse
 from relay.apply.decisions import confirm
 from relay.apply.ledger import Ledger
@@ -43,6 +43,7 @@ GIVEN = (
     "stg_amplitude__cohorts",
     "identity__persons",
     "identity__person_ids",
+    "identity__identifiers",
     "identity__keys",
     "identity__members",
 )
@@ -241,6 +242,7 @@ class Desk:
             "person_id varchar, anchor_key varchar, identifier varchar",
             [(f"p-{who}", who, f"user_id:default:{who}") for who in people],
         )
+        connection.execute(IDENTIFIERS)
         _table(
             connection,
             "identity.members",
