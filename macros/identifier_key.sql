@@ -4,5 +4,5 @@
     Arguments as in `identifier_text`; null gives null.
 -#}
 {% macro identifier_key(id_type, namespace, id_value) -%}
-    cast(left(sha256({{ identifier_text(id_type, namespace, id_value) }}), 32) as uuid)
+    {{ key_of_identifier(identifier_text(id_type, namespace, id_value)) }}
 {%- endmacro %}

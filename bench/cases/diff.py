@@ -39,10 +39,8 @@ def prepare(folder: Path, size: int) -> None:
         membership = _membership(folder, size, plans)
         membership.make(models)
         with duckdb.connect(str(membership.path)) as connection:
-            first, last = membership.confirmed
             connection.execute(
-                "create table confirmed as select sync_name, key_type, match_key from all_keys"
-                f" where number between {first} and {last}"
+                "create table confirmed as select sync_name, key_type, match_key from present_keys"
             )
 
 
@@ -53,10 +51,12 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
     with duckdb.connect(str(few.path)) as after_few:
         figures = []
         if size <= MEMBERS_WITH_HISTORY:
-            history = _history(folder, size, rounds, _diff(few, after_few, models, changed=True))
+            history = _history(
+                folder, size, rounds, _diff(few, after_few, models, changed=True, folds=True)
+            )
             name = "diff_history"
             figures.append(_figure(name, size, history, f"the diff after {FEW_PLANS} plans"))
-        few.diff(after_few, models)
+        few.diff(after_few, models, folds=True)
         changed = _diff(few, after_few, models, changed=True)
         joined = _taken_back(
             after_few,
@@ -79,7 +79,7 @@ def _history(folder: Path, size: int, rounds: int, after_few: Side[None]) -> Pai
     """After many plans against after few, both with the fold of one plan more."""
     many = _membership(folder, size, MANY_PLANS)
     with duckdb.connect(str(many.path)) as connection:
-        after_many = _diff(many, connection, _models(folder), changed=True)
+        after_many = _diff(many, connection, _models(folder), changed=True, folds=True)
         return alternate(after_many, after_few, rounds, warm_up=True)
 
 
@@ -89,7 +89,7 @@ def alone(folder: Path, size: int) -> None:
     models = _models(folder)
     with duckdb.connect(str(membership.path)) as connection:
         connection.execute(f"set memory_limit = '{Environment().relay_memory}'")
-        _diff(membership, connection, models, changed=True).once()
+        _diff(membership, connection, models, changed=True, folds=True).once()
 
 
 def _models(folder: Path) -> CompiledModels:
@@ -101,12 +101,17 @@ def _membership(folder: Path, size: int, plans: int) -> Membership:
 
 
 def _diff(
-    membership: Membership, connection: DuckDBPyConnection, models: CompiledModels, *, changed: bool
+    membership: Membership,
+    connection: DuckDBPyConnection,
+    models: CompiledModels,
+    *,
+    changed: bool,
+    folds: bool = False,
 ) -> Side[None]:
     """What a build runs in the rooms `ledger` and `cohorts`, on tables that were built before."""
     return _taken_back(
         connection,
-        lambda: membership.diff(connection, models),
+        lambda: membership.diff(connection, models, folds=folds),
         lambda: membership.check(connection, "cohorts.membership_changes", changed=changed),
         before=lambda: membership.want(connection, changed=changed),
     )

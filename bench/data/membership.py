@@ -13,7 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from bench.case import expect
 from compiled import CompiledModels
-from membership_inputs import GIVEN, lay_out_cohort
+from membership_inputs import GIVEN, KEY_HASH, lay_out_cohort
 
 SYNCS = {
     "to-clevertap": ("clevertap", "hold"),
@@ -25,6 +25,8 @@ SYNCS = {
 A_PLAN = 200
 ROWS_A_REQUEST = 1000
 CHANGES = ("cohorts__membership_changes", "cohorts__sync_totals")
+# What the ledger's room holds; a build leaves it alone where no ledger line and no plan is new.
+FOLDED = ("ledger__request_outcomes", "ledger__key_states", "ledger__segments")
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,22 @@ class Membership:
             _send(connection, self, self.plans, self.plans)
             connection.execute("checkpoint")
 
-    def diff(self, connection: DuckDBPyConnection, models: CompiledModels) -> None:
-        """Fold what the ledger has new, and find the changes of all five syncs."""
-        models.run(connection, CHANGES, given=GIVEN, again=True)
+    def diff(
+        self, connection: DuckDBPyConnection, models: CompiledModels, *, folds: bool = False
+    ) -> None:
+        """Find the changes of all five syncs, as the build after a new snapshot does.
+
+        Args:
+            connection: Of the database.
+            models: Compiled.
+            folds: First fold what the ledger has new, as the build after sending does.
+        """
+        models.run(connection, CHANGES, given=GIVEN if folds else (*GIVEN, *FOLDED), again=True)
 
     def want(self, connection: DuckDBPyConnection, *, changed: bool) -> None:
         """Let identity say who is to be a member now."""
-        first, last = self.wanted(changed=changed)
-        connection.execute(
-            "create or replace view identity.keys as select * exclude (number) from all_keys"
-            f" where number between {first} and {last}"
-        )
+        keys = "next_keys" if changed else "present_keys"
+        connection.execute(f"create or replace view identity.keys as select * from {keys}")
 
     def check(self, connection: DuckDBPyConnection, changes: str, *, changed: bool) -> None:
         """Compare the changes with the truth: of each sync, who is added and who is removed."""
@@ -116,20 +123,25 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
         " select person_id, anchor_key, anchor, false as is_suppressed from people"
     )
     connection.execute(
-        "create view identity.identifiers as select anchor_key, anchor_key as identifier_key,"
-        " 'amplitude_id' as id_type, 'default' as namespace, number::varchar as id_value"
-        " from people"
+        "create view identity.identifiers as"
+        " select anchor_key as identifier_key, anchor_key from people"
     )
     connection.execute(
-        "create table all_keys (number bigint, sync_name varchar, destination varchar,"
+        "create temp table all_keys (number bigint, sync_name varchar, destination varchar,"
         " cohort_id varchar, anchor_key uuid, person_id varchar, status varchar, key_type varchar,"
-        " key_value varchar, match_key varchar, is_first_of_key boolean)"
+        f" key_value varchar, match_key varchar, is_first_of_key boolean, {KEY_HASH})"
     )
     for name, (destination, _) in SYNCS.items():
         connection.execute(
             "insert into all_keys select number, ?, ?, '7', anchor_key, person_id, 'ok',"
             " 'identity', match_key, match_key, true from people",
             [name, destination],
+        )
+    for keys, changed in (("present_keys", False), ("next_keys", True)):
+        first, last = membership.wanted(changed=changed)
+        connection.execute(
+            f"create table {keys} as select * exclude (number) from all_keys"
+            f" where number between {first} and {last}"
         )
     membership.want(connection, changed=False)
 

@@ -44,6 +44,18 @@ renamed as (
 
 ),
 
+-- Of what is in a list already, the few that may be asserted again, or none.
+listed as (
+
+    select compared.* from compared
+    semi join successors
+        on
+            compared.sync_name = successors.sync_name
+            and compared.key_type = successors.key_type
+            and compared.match_key = successors.match_key
+
+),
+
 -- Who is behind a removed key may be one user with the key that stays: the removal takes both out.
 reasserted as (
 
@@ -72,12 +84,12 @@ reasserted as (
             and syncs.segment = confirmed.segment
             and successors.key_type = confirmed.key_type
             and successors.match_key = confirmed.match_key
-    anti join compared
+    anti join listed
         on
-            successors.sync_name = compared.sync_name
-            and syncs.segment = compared.segment
-            and successors.key_type = compared.key_type
-            and successors.match_key = compared.match_key
+            successors.sync_name = listed.sync_name
+            and syncs.segment = listed.segment
+            and successors.key_type = listed.key_type
+            and successors.match_key = listed.match_key
     where syncs.reasserts and successors.reason = 'rekeyed'
 
 ),

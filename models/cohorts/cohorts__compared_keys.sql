@@ -11,11 +11,8 @@ segments as (
 -- As `cohorts.desired_keys`, without its segments.
 desired as not materialized (
 
-    select
-        *,
-        hash(key_type, match_key) as key_hash
-    from {{ ref('identity__keys') }}
-    where status = 'ok' and is_first_of_key
+    select * from {{ ref('identity__keys') }}
+    where key_hash is not null
 
 ),
 
@@ -25,8 +22,25 @@ known as not materialized (
 
 ),
 
+-- Of nearly every key nothing was refused: told by its value, so that nothing is read of them.
+refused as (
+
+    select
+        sync_name,
+        segment,
+        key_type,
+        match_key,
+        rejected_payload_hash,
+        rejection_code,
+        rejection_text
+    from known
+    where is_parked = true
+
+),
+
 -- Nearly every key is wanted just where it is settled. Both sides of such a key take each other
--- out, so that only the others are read in full: those of one hash, of whichever segment.
+-- out, so that only the others are read in full: those of one hash, of whichever segment. Where a
+-- side was hashed by another version of the engine, more keys are read, and no fewer.
 sides as (
 
     select
@@ -40,7 +54,7 @@ sides as (
         known.key_hash,
         hash(
             if(
-                known.is_in_doubt or known.cohort_name != segments.cohort_name,
+                known.cohort_name != segments.cohort_name,
                 -segments.segment_number,
                 segments.segment_number
             )
@@ -48,7 +62,7 @@ sides as (
     from known
     inner join segments
         on known.sync_name = segments.sync_name and known.segment = segments.segment
-    where known.is_confirmed or known.is_in_doubt
+    where known.is_confirmed
 
 ),
 
@@ -57,22 +71,9 @@ unsettled as (
     select key_hash from sides
     group by key_hash
     having bit_xor(side) != 0
-
-),
-
-unsettled_desired as (
-
-    select desired.* from desired
-    semi join unsettled
-        on desired.key_hash = unsettled.key_hash
-
-),
-
-unsettled_known as (
-
-    select known.* from known
-    semi join unsettled
-        on known.key_hash = unsettled.key_hash
+    union all
+    select key_hash from known
+    where is_in_doubt = true
 
 ),
 
@@ -84,9 +85,10 @@ wanted as (
         desired.match_key,
         desired.key_value,
         desired.anchor_key
-    from unsettled_desired as desired
+    from desired
     inner join segments
         on desired.sync_name = segments.sync_name and segments.is_current
+    where desired.key_hash in ({{ keys_of('unsettled', 'key_hash') }})
 
 ),
 
@@ -94,14 +96,15 @@ told as (
 
     select
         segments.segment_number,
-        known.*,
+        known.* exclude (rejected_payload_hash, rejection_code, rejection_text),  -- noqa: RF02
         known.is_in_doubt
         and segments.on_unknown = 'hold'
         and not known.is_resend_decided as is_frozen,
         known.cohort_name != segments.cohort_name as is_named_otherwise
-    from unsettled_known as known
+    from known
     inner join segments
         on known.sync_name = segments.sync_name and known.segment = segments.segment
+    where known.key_hash in ({{ keys_of('unsettled', 'key_hash') }})
 
 ),
 
@@ -122,9 +125,6 @@ compared as (
         told.cohort_name as known_cohort_name,
         told.person_ids as known_person_ids,
         told.anchors as known_anchors,
-        told.rejected_payload_hash,
-        told.rejection_code,
-        told.rejection_text,
         -- Where a repeat may be harmful, what is in doubt waits for a person and is in no list.
         case
             when told.is_frozen then 'frozen'
@@ -165,10 +165,16 @@ select
     compared.known_cohort_name,
     compared.known_person_ids,
     compared.known_anchors,
-    compared.rejected_payload_hash,
-    compared.rejection_code,
-    compared.rejection_text
+    refused.rejected_payload_hash,
+    refused.rejection_code,
+    refused.rejection_text
 from compared
 inner join segments
     on compared.segment_number = segments.segment_number
+left join refused
+    on
+        segments.sync_name = refused.sync_name
+        and segments.segment = refused.segment
+        and compared.key_type = refused.key_type
+        and compared.match_key = refused.match_key
 where compared.list_name is not null

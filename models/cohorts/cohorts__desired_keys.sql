@@ -14,7 +14,7 @@ syncs as (
 keys as (
 
     select * from {{ ref('identity__keys') }}
-    where status = 'ok' and is_first_of_key
+    where key_hash is not null
 
 )
 

@@ -31,9 +31,15 @@ run as (
 
 ),
 
-persons as not materialized (
+-- Few of all there are.
+persons as (
 
-    select * from {{ ref('identity__resolved_persons') }}
+    select
+        anchor_key,
+        person_id,
+        anchor
+    from {{ ref('identity__resolved_persons') }}
+    where anchor_key in ({{ keys_of('added', 'anchor_key') }})
 
 ),
 
@@ -47,7 +53,7 @@ further_persons as (
         list(persons.person_id order by persons.person_id) as person_ids,
         list(persons.anchor order by persons.person_id) as anchors
     from {{ ref('identity__keys') }} as members
-    inner join persons
+    inner join {{ ref('identity__resolved_persons') }} as persons
         on members.anchor_key = persons.anchor_key
     semi join added
         on

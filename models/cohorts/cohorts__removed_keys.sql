@@ -1,9 +1,12 @@
 -- One row per key to be removed: why, and under which keys the people behind it are members now.
 with
 
-removed as (
+removed as materialized (
 
-    select * from {{ ref('cohorts__compared_keys') }}
+    select
+        *,
+        row_number() over () as removal_number
+    from {{ ref('cohorts__compared_keys') }}
     where list_name = 'removed'
 
 ),
@@ -14,25 +17,29 @@ desired as (
 
 ),
 
-person_ids as (
-
-    select
-        anchor_key,
-        {{ identifier_text('id_type', 'namespace', 'id_value') }} as identifier
-    from {{ ref('identity__identifiers') }}
-    where anchor_key is not null
-
-),
-
 anchors as (
 
     select
+        removal_number,
         sync_name,
-        segment,
-        key_type,
-        match_key,
-        unnest(known_anchors) as anchor
-    from removed
+        {{ key_of_identifier('anchor') }} as identifier_key
+    from (
+        select
+            removal_number,
+            sync_name,
+            unnest(known_anchors) as anchor
+        from removed
+    ) as behind_keys
+
+),
+
+identifiers as (
+
+    select
+        identifier_key,
+        anchor_key
+    from {{ ref('identity__identifiers') }}
+    where identifier_key in ({{ keys_of('anchors', 'identifier_key') }})
 
 ),
 
@@ -40,23 +47,20 @@ anchors as (
 holders as (
 
     select
+        anchors.removal_number,
         anchors.sync_name,
-        anchors.segment,
-        anchors.key_type,
-        anchors.match_key,
-        person_ids.anchor_key
+        identifiers.anchor_key
     from anchors
-    left join person_ids
-        on anchors.anchor = person_ids.identifier
+    left join identifiers
+        on anchors.identifier_key = identifiers.identifier_key
 
 ),
 
 -- Most have left the cohort and have no key now: of all keys, only those of the others are read.
 member_keys as (
 
-    select member_keys.* from {{ ref('identity__keys') }} as member_keys
-    semi join holders
-        on member_keys.anchor_key = holders.anchor_key
+    select * from {{ ref('identity__keys') }}
+    where anchor_key in ({{ keys_of('holders', 'anchor_key') }})
 
 ),
 
@@ -81,10 +85,7 @@ held as (
 summed as (
 
     select
-        sync_name,
-        segment,
-        key_type,
-        match_key,
+        removal_number,
         case
             when bool_or(status = 'ok') then 'rekeyed'
             when bool_or(status is not null) then 'unsendable'
@@ -93,18 +94,14 @@ summed as (
         end as reason,
         list(distinct new_key order by new_key) filter (where new_key is not null) as replaced_by
     from held
-    group by sync_name, segment, key_type, match_key
+    group by removal_number
 
 ),
 
 -- The same key, wanted under the segment's new name.
 renamed as (
 
-    select
-        removed.sync_name,
-        removed.segment,
-        removed.key_type,
-        removed.match_key
+    select removed.removal_number
     from removed
     semi join desired
         on
@@ -123,8 +120,10 @@ select
     removed.match_key,
 
     -- why
-    if(renamed.match_key is not null, 'renamed', coalesce(summed.reason, 'person_gone')) as reason,
-    if(renamed.match_key is not null, [], coalesce(summed.replaced_by, [])) as replaced_by,
+    if(
+        renamed.removal_number is not null, 'renamed', coalesce(summed.reason, 'person_gone')
+    ) as reason,
+    if(renamed.removal_number is not null, [], coalesce(summed.replaced_by, [])) as replaced_by,
 
     -- as it was sent
     removed.known_key_value as key_value,
@@ -135,14 +134,6 @@ select
     removed.rejected_payload_hash
 from removed
 left join summed
-    on
-        removed.sync_name = summed.sync_name
-        and removed.segment = summed.segment
-        and removed.key_type = summed.key_type
-        and removed.match_key = summed.match_key
+    on removed.removal_number = summed.removal_number
 left join renamed
-    on
-        removed.sync_name = renamed.sync_name
-        and removed.segment = renamed.segment
-        and removed.key_type = renamed.key_type
-        and removed.match_key = renamed.match_key
+    on removed.removal_number = renamed.removal_number

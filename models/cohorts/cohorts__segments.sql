@@ -1,4 +1,4 @@
--- One row per sync and segment, now or before: the keys wanted and known there, counted and summed.
+-- One row per sync and segment, now or before: the keys wanted and known there, counted and hashed.
 with
 
 syncs as (
@@ -13,10 +13,10 @@ desired as (
     select
         sync_name,
         count(*) as keys_count,
-        -- A sum tells two sets apart whatever their order.
-        sum(hash(key_type, match_key)) as keys_sum
+        -- Tells two sets apart whatever their order.
+        bit_xor(key_hash) as keys_hash
     from {{ ref('identity__keys') }}
-    where status = 'ok' and is_first_of_key
+    where key_hash is not null
     group by sync_name
 
 ),
@@ -63,7 +63,7 @@ select
     -- The same keys on both sides, and no question open: there is nothing to compare.
     segments.is_current
     and coalesce(desired.keys_count, 0) = coalesce(known.confirmed_count, 0)
-    and coalesce(desired.keys_sum, 0) = coalesce(known.confirmed_sum, 0)
+    and coalesce(desired.keys_hash, 0) = coalesce(known.confirmed_hash, 0)
     and coalesce(known.in_doubt_count, 0) = 0
     and coalesce(known.smallest_cohort_name, syncs.cohort_name) = syncs.cohort_name
     and coalesce(known.largest_cohort_name, syncs.cohort_name) = syncs.cohort_name as is_unchanged

@@ -43,25 +43,25 @@ changes as (
 
 ),
 
-statuses as (
-
-    select
-        sync_name,
-        status,
-        count(*) as members_count
-    from {{ ref('identity__keys') }}
-    group by sync_name, status
-
-),
-
 members as (
 
     select
         sync_name,
-        sum(members_count) as members_count,
-        sum(members_count) filter (where status = 'suppressed') as suppressed_count,
-        sum(members_count) filter (where status not in ('ok', 'suppressed')) as unaddressable_count
-    from statuses
+        count(*) as members_count
+    from {{ ref('identity__keys') }}
+    group by sync_name
+
+),
+
+-- Apart from all of them, so that of members with a key the status is not read.
+without_key as (
+
+    select
+        sync_name,
+        count(*) filter (where status = 'suppressed') as suppressed_count,
+        count(*) filter (where status != 'suppressed') as unaddressable_count
+    from {{ ref('identity__keys') }}
+    where status != 'ok'
     group by sync_name
 
 ),
@@ -70,9 +70,9 @@ counted as (
 
     select
         syncs.*,
-        cast(coalesce(members.members_count, 0) as bigint) as members_count,
-        cast(coalesce(members.suppressed_count, 0) as bigint) as suppressed_count,
-        cast(coalesce(members.unaddressable_count, 0) as bigint) as unaddressable_count,
+        coalesce(members.members_count, 0) as members_count,
+        coalesce(without_key.suppressed_count, 0) as suppressed_count,
+        coalesce(without_key.unaddressable_count, 0) as unaddressable_count,
         coalesce(segments.keys_count, 0) as keys_count,
         cast(coalesce(segments.confirmed_count, 0) as bigint) as confirmed_count,
         coalesce(segments.keys_count, 0) - coalesce(compared.unsettled_count, 0) as unchanged_count,
@@ -85,6 +85,8 @@ counted as (
     from syncs
     left join members
         on syncs.sync_name = members.sync_name
+    left join without_key
+        on syncs.sync_name = without_key.sync_name
     left join segments
         on syncs.sync_name = segments.sync_name
     left join compared

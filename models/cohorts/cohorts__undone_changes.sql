@@ -9,9 +9,28 @@ run as (
 
 ),
 
-row_outcomes as (
+outcomes as (
 
-    select * from {{ ref('ledger__row_outcomes') }}
+    select
+        *,
+        outcomes as told
+    from {{ ref('ledger__request_outcomes') }} as outcomes  -- noqa: AL05
+
+),
+
+plan_syncs as (
+
+    select * from {{ ref('stg_ledger__plan_syncs') }}
+    where sync_kind = 'cohort_sync'
+
+),
+
+-- In an ordinary run none.
+plan_rows as (
+
+    select plan_rows.* from {{ ref('stg_ledger__plan_rows') }} as plan_rows
+    semi join run
+        on plan_rows.plan_id = run.undoes
 
 ),
 
@@ -37,15 +56,16 @@ suppressed as (
 delivered as (
 
     select
-        row_outcomes.*,
-        {{ segment_of('destination', 'cohort_id', 'cohort_name') }} as segment
-    from row_outcomes
-    semi join run
-        on row_outcomes.plan_id = run.undoes
+        plan_rows.*,
+        {{ segment_of('plan_syncs.destination', 'plan_syncs.cohort_id', 'plan_rows.cohort_name') }}
+            as segment
+    from plan_rows
+    inner join plan_syncs
+        on plan_rows.plan_id = plan_syncs.plan_id and plan_rows.sync_name = plan_syncs.sync_name
+    {{ join_what_was_told('plan_rows') }}
     where
-        row_outcomes.sync_kind = 'cohort_sync'
-        and row_outcomes.outcome = 'delivered'
-        and row_outcomes.action in ('added', 'removed')
+        coalesce(positions.told, requests.told, whole_syncs.told).outcome = 'delivered'
+        and plan_rows.action in ('added', 'removed')
 
 ),
 

@@ -82,6 +82,13 @@ made as (
 
     ),
 
+    known as (
+
+        select * from {{ this }}
+        where match_key in ({{ keys_of('shared_before', 'match_key') }})
+
+    ),
+
     sharing as (
 
         select
@@ -97,7 +104,7 @@ made as (
             known.match_key,
             known.matched_on,
             known.effect
-        from {{ this }} as known
+        from known
         semi join shared_before
             on
                 known.sync_name = shared_before.sync_name
@@ -157,7 +164,13 @@ select
     decided.effect,
     -- Whether this row stands for the key where keys are counted.
     decided.match_key is not null
-    and coalesce(decided.person_id = shared_keys.first_person_id, true) as is_first_of_key
+    and coalesce(decided.person_id = shared_keys.first_person_id, true) as is_first_of_key,
+    -- Only of a key that is to be sent, in the row that stands for it.
+    if(
+        decided.status = 'ok' and is_first_of_key,
+        {{ key_hash('decided.key_type', 'decided.match_key') }},
+        null
+    ) as key_hash
 from decided
 left join shared_keys
     on

@@ -5,19 +5,6 @@ states as (
 
     select * from {{ ref('ledger__key_states') }}
 
-),
-
-judged as (
-
-    select
-        *,
-        -- Nearly every key was only ever delivered, and is judged by what it never was.
-        delivered_action is not null and delivered_action != 'removed' as is_confirmed,
-        doubt_seq is not null and doubt_seq > coalesce(delivered_seq, 0) as is_in_doubt,
-        rejected_seq is not null
-        and rejected_seq > greatest(coalesce(delivered_seq, 0), coalesce(doubt_seq, 0)) as is_parked
-    from states
-
 )
 
 select
@@ -31,8 +18,8 @@ select
     -- what the destination has, or may have
     key_value,
     cohort_name,
-    person_ids,
-    anchors,
+    list_concat([person_id], further_person_ids) as person_ids,
+    list_concat([anchor], further_anchors) as anchors,
     is_confirmed,
     is_in_doubt,
     -- A person has decided that what is in doubt goes again.
@@ -45,5 +32,5 @@ select
     rejected_payload_hash,
     rejection_code,
     rejection_text
-from judged
-where is_confirmed or is_in_doubt or is_parked
+from states
+where is_gone = false

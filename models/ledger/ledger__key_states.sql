@@ -73,8 +73,11 @@ new_facts as (
         told.rejection_text,
         key_value,
         cohort_name,
-        person_ids,
-        anchors,
+        -- Nearly every key has one person: a list is dear to read, a text and no list are not.
+        person_ids[1] as person_id,
+        anchors[1] as anchor,
+        nullif(person_ids[2:], []) as further_person_ids,
+        nullif(anchors[2:], []) as further_anchors,
         told.last_seq
     from told_rows
     where coalesce(told.delivered_seq, told.doubt_seq, told.rejected_seq) is not null
@@ -88,11 +91,15 @@ facts as (
         -- What is known of a key is one fact more.
         union all by name
         select
-            states.* exclude (key_hash, generation),  -- noqa: RF02
+            states.* exclude (
+                key_hash, is_confirmed, is_in_doubt, is_parked, is_gone, generation  -- noqa: RF02
+            ),
             0 as phase
         from {{ this }} as states
-        semi join new_facts
+        semi join new_facts as facts_of_key  -- noqa: AL05
             using ({{ key }})
+        -- The others are passed over before they are read in full.
+        where states.match_key in ({{ keys_of('new_facts', 'match_key') }})
     {% endif %}
 
 ),
@@ -193,13 +200,22 @@ select
     states.segment,
     states.key_type,
     states.match_key,
-    -- Should another version of DuckDB hash otherwise, more keys are read to be compared, no more.
-    hash(states.key_type, states.match_key) as key_hash,
+    {{ key_hash('states.key_type', 'states.match_key') }} as key_hash,
 
     -- order
     states.delivered_seq,
     states.doubt_seq,
     states.rejected_seq,
+
+    -- judged here, once: most readers look at this alone
+    coalesce(states.delivered_action != 'removed', false) as is_confirmed,
+    coalesce(states.doubt_seq > coalesce(states.delivered_seq, 0), false) as is_in_doubt,
+    coalesce(
+        states.rejected_seq
+        > greatest(coalesce(states.delivered_seq, 0), coalesce(states.doubt_seq, 0)),
+        false
+    ) as is_parked,
+    not is_confirmed and not is_in_doubt and not is_parked as is_gone,
 
     -- what the destination has, may have or refused
     states.delivered_action,
@@ -210,8 +226,10 @@ select
     states.rejection_text,
     states.key_value,
     states.cohort_name,
-    states.person_ids,
-    states.anchors,
+    states.person_id,
+    states.anchor,
+    states.further_person_ids,
+    states.further_anchors,
 
     -- lineage
     states.last_seq,

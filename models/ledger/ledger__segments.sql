@@ -1,4 +1,4 @@
--- One row per sync and segment the ledger tells of: the keys confirmed there, counted and summed.
+-- One row per sync and segment the ledger tells of: the keys confirmed there, counted and hashed.
 -- Counted anew only where the ledger told of a key since: what stands still costs no reading.
 {{
     config(
@@ -23,47 +23,22 @@ told_syncs as (
 
 ),
 
-key_states as (
+counted as (
 
     select
         states.sync_name,
         states.segment,
+        count(*) filter (where states.is_confirmed) as confirmed_count,
+        count(*) filter (where states.is_in_doubt) as in_doubt_count,
+        -- Tells two sets apart whatever their order.
+        bit_xor(states.key_hash) filter (where states.is_confirmed) as confirmed_hash,
+        min(states.cohort_name) filter (where states.is_confirmed) as smallest_cohort_name,
+        max(states.cohort_name) filter (where states.is_confirmed) as largest_cohort_name,
         max(states.last_seq) as last_seq
     from {{ ref('ledger__key_states') }} as states
     semi join told_syncs
         on states.sync_name = told_syncs.sync_name
     group by states.sync_name, states.segment
-
-),
-
-segments as (
-
-    select key_states.* from key_states
-    {% if is_incremental() %}
-        anti join {{ this }} as done
-            on
-                key_states.sync_name = done.sync_name
-                and key_states.segment = done.segment
-                and key_states.last_seq = done.last_seq
-    {% endif %}
-
-),
-
-counted as (
-
-    select
-        known.sync_name,
-        known.segment,
-        count(*) filter (where known.is_confirmed) as confirmed_count,
-        count(*) filter (where known.is_in_doubt) as in_doubt_count,
-        -- A sum tells two sets apart whatever their order.
-        sum(known.key_hash) filter (where known.is_confirmed) as confirmed_sum,
-        min(known.cohort_name) filter (where known.is_confirmed) as smallest_cohort_name,
-        max(known.cohort_name) filter (where known.is_confirmed) as largest_cohort_name
-    from {{ ref('ledger__confirmed_keys') }} as known
-    semi join segments
-        on known.sync_name = segments.sync_name and known.segment = segments.segment
-    group by known.sync_name, known.segment
 
 ),
 
@@ -75,22 +50,27 @@ generation as (
 
 select
     -- keys
-    segments.sync_name,
-    segments.segment,
+    counted.sync_name,
+    counted.segment,
 
     -- how many
-    coalesce(counted.confirmed_count, 0) as confirmed_count,
-    coalesce(counted.in_doubt_count, 0) as in_doubt_count,
-    counted.confirmed_sum,
+    counted.confirmed_count,
+    counted.in_doubt_count,
+    counted.confirmed_hash,
 
     -- attributes
     counted.smallest_cohort_name,
     counted.largest_cohort_name,
 
     -- lineage
-    segments.last_seq,
+    counted.last_seq,
     generation.generation
-from segments
-left join counted
-    on segments.sync_name = counted.sync_name and segments.segment = counted.segment
+from counted
 cross join generation
+{% if is_incremental() %}
+    anti join {{ this }} as done
+        on
+            counted.sync_name = done.sync_name
+            and counted.segment = done.segment
+            and counted.last_seq = done.last_seq
+{% endif %}

@@ -81,25 +81,35 @@ class CompiledModels:
                 views that are there follow by themselves.
         """
         done: set[str] = set(given)
+        # Asked once, not for each model: of a short run that would be the larger part.
+        there = {
+            f"{kind} {schema}.{alias}"
+            for kind, schema, alias in connection.execute(
+                "select 'table', schema_name, table_name from duckdb_tables() union all"
+                " select 'view', schema_name, view_name from duckdb_views() where not internal"
+            ).fetchall()
+        }
         for name in names:
-            self._run_one(connection, name, done, again)
+            self._run_one(connection, name, done, there, again)
 
     def _run_one(
-        self, connection: DuckDBPyConnection, name: str, done: set[str], again: bool
+        self,
+        connection: DuckDBPyConnection,
+        name: str,
+        done: set[str],
+        there: Collection[str],
+        again: bool,
     ) -> None:
         if name in done:
             return
         node = self._nodes[name]
         for parent in node["depends_on"]["nodes"]:
             if parent in self._names:
-                self._run_one(connection, self._names[parent], done, again)
+                self._run_one(connection, self._names[parent], done, there, again)
         done.add(name)
         relation = node["relation_name"].split(".", 1)[1]
         kind = "view" if node["config"]["materialized"] == "view" else "table"
-        is_there = connection.execute(
-            f"select 1 from duckdb_{kind}s() where schema_name = ? and {kind}_name = ?",
-            [node["schema"], node["alias"]],
-        ).fetchone()
+        is_there = f"{kind} {node['schema']}.{node['alias']}" in there
         if again and is_there and kind == "view":
             return
         if again and is_there and node["config"]["materialized"] == "incremental":

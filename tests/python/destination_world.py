@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from compiled import CompiledModels
-from membership_inputs import IDENTIFIER
+from membership_inputs import IDENTIFIER, KEY_HASH
 from relay.apply.result import ApplyResult
 from relay.apply.run import apply_plan
 from relay.plan.make import PlanOutcome, PlanRequest, _seal_what_is_due
@@ -102,7 +102,8 @@ class DestinationWorld:
             "create or replace table identity.keys (sync_name varchar, destination varchar,"
             " cohort_id varchar, anchor_key varchar, person_id varchar, status varchar,"
             " key_type varchar,"
-            " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar)"
+            " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar,"
+            f" {KEY_HASH})"
         )
         connection.execute(
             "create or replace table identity.resolved_persons"

@@ -25,6 +25,11 @@ IDENTIFIER = (
     " id_value varchar as (split_part(identifier, ':', 3)),"
     " identifier_key uuid as (cast(left(sha256(identifier), 32) as uuid))"
 )
+# A column of `identity.keys` that fills itself, as identity fills it.
+KEY_HASH = (
+    "key_hash ubigint as"
+    " (if(status = 'ok' and is_first_of_key, hash(hash(key_type, match_key)), null))"
+)
 SETTINGS = """
 create table staging.stg_relay__settings as
 select true as clevertap_reassert, true as moengage_reassert, true as lytics_reassert;

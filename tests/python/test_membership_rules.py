@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from compiled import CompiledModels
-from membership_inputs import GIVEN, IDENTIFIER, lay_out_cohort
+from membership_inputs import GIVEN, IDENTIFIER, KEY_HASH, lay_out_cohort
 
 Key = tuple[str, str]
 
@@ -134,7 +134,8 @@ def _give(connection: duckdb.DuckDBPyConnection, syncs: list[Sync], world: World
     connection.execute(
         "create or replace table identity.keys (sync_name varchar, destination varchar,"
         " cohort_id varchar, anchor_key varchar, person_id varchar, status varchar,"
-        " key_type varchar, key_value varchar, match_key varchar, is_first_of_key boolean)"
+        " key_type varchar, key_value varchar, match_key varchar, is_first_of_key boolean,"
+        f" {KEY_HASH})"
     )
     persons = sorted(set(world.owner.values()))
     anchors = sorted(world.owner.items())

@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 from apply.sealed import KEYS
 from apply.vendors import Vendors
 from compiled import CompiledModels
-from membership_inputs import IDENTIFIER
+from membership_inputs import IDENTIFIER, KEY_HASH
 from relay import warehouse
 from relay.apply.decisions import confirm
 from relay.apply.ledger import Ledger
@@ -252,7 +252,8 @@ class Desk:
             "identity.keys",
             "sync_name varchar, destination varchar, cohort_id varchar, anchor_key varchar,"
             " person_id varchar, status varchar, detail varchar, key_type varchar,"
-            " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar",
+            " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar,"
+            f" {KEY_HASH}",
             [
                 (sync, destination, cohort_id, *_key(destination, who, key, one))
                 for sync, destination, cohort_id in syncs
