@@ -1,6 +1,6 @@
 -- One row per cohort, row of its files and run of snapshots with it, numbered and dated by them: of
 -- those that entered or left since the last complete build, or of all.
-{{ config(materialized='view', tags=['each_build'], meta={'part': 'properties'}) }}
+{{ config(meta={'part': 'properties'}) }}
 {# Where evidence is anew, so are properties. -#}
 {% set anew = resolves_anew('properties') -%}
 
