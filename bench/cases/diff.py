@@ -48,7 +48,7 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
     """Each diff in a transaction that is taken back, so that every round finds the same."""
     models = _models(folder)
     few = _membership(folder, size, FEW_PLANS)
-    with duckdb.connect(str(few.path)) as after_few:
+    with _one_thread(few) as after_few:
         figures = []
         if size <= MEMBERS_WITH_HISTORY:
             history = _history(
@@ -78,7 +78,7 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
 def _history(folder: Path, size: int, rounds: int, after_few: Side[None]) -> Pairs:
     """After many plans against after few, both with the fold of one plan more."""
     many = _membership(folder, size, MANY_PLANS)
-    with duckdb.connect(str(many.path)) as connection:
+    with _one_thread(many) as connection:
         after_many = _diff(many, connection, _models(folder), changed=True, folds=True)
         return alternate(after_many, after_few, rounds, warm_up=True)
 
@@ -98,6 +98,15 @@ def _models(folder: Path) -> CompiledModels:
 
 def _membership(folder: Path, size: int, plans: int) -> Membership:
     return Membership(folder / f"after-{plans}.duckdb", size, plans)
+
+
+def _one_thread(membership: Membership) -> DuckDBPyConnection:
+    """Open it with one thread of the engine, for both sides: CPU seconds are to be those of work.
+
+    A thread that waits for another polls meanwhile, and short statements, of which a diff has many,
+    leave the second one waiting most of the time.
+    """
+    return duckdb.connect(str(membership.path), config={"threads": 1})
 
 
 def _diff(
