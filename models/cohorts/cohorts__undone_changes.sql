@@ -9,12 +9,15 @@ run as (
 
 ),
 
+-- Of the plan alone: in an ordinary run nothing.
 outcomes as (
 
     select
-        *,
-        outcomes as told
-    from {{ ref('ledger__request_outcomes') }} as outcomes  -- noqa: AL05
+        outcomes.*,
+        outcomes as told  -- noqa: RF02
+    from {{ ref('ledger__request_outcomes') }} as outcomes
+    semi join run
+        on outcomes.plan_id = run.undoes
 
 ),
 
@@ -25,7 +28,6 @@ plan_syncs as (
 
 ),
 
--- In an ordinary run none.
 plan_rows as (
 
     select plan_rows.* from {{ ref('stg_ledger__plan_rows') }} as plan_rows
@@ -69,7 +71,6 @@ delivered as (
 
 ),
 
--- In an ordinary run none of it is read.
 known as (
 
     select known.* from {{ ref('ledger__confirmed_keys') }} as known

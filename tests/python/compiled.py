@@ -122,10 +122,10 @@ class CompiledModels:
         node = self._incremental_nodes[name]
         key = node["config"]["unique_key"]
         connection.execute(f"create or replace temp table news as {_code_of(node)}")
-        columns = ", ".join([key] if isinstance(key, str) else key)
-        connection.execute(
-            f"delete from {relation} where ({columns}) in (select ({columns}) from news)"
+        same = " and ".join(
+            f"old.{column} = news.{column}" for column in ([key] if isinstance(key, str) else key)
         )
+        connection.execute(f"delete from {relation} as old using news where {same}")
         connection.execute(f"insert into {relation} by name select * from news")
 
 
