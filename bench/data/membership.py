@@ -123,8 +123,9 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
         " select person_id, anchor_key, anchor, false as is_suppressed from people"
     )
     connection.execute(
-        "create view identity.identifiers as"
-        " select anchor_key as identifier_key, anchor_key from people"
+        "create view identity.identifiers as select anchor_key as identifier_key, anchor_key,"
+        " 'amplitude_id' as id_type, 'default' as namespace, number::varchar as id_value"
+        " from people"
     )
     connection.execute(
         "create temp table all_keys (number bigint, sync_name varchar, destination varchar,"
