@@ -12,22 +12,30 @@
     {%- set key = arg_dict['unique_key'] -%}
     {%- set meta = config.get('meta', {}) -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    {% if resolves_anew(meta['part']) -%}
+    delete from {{ target }};
+    {%- elif key is string %}
     delete from {{ target }}
-    {%- if not resolves_anew(meta['part']) %}
     where
-        {%- if key is string %}
         {{ key }} in (
             {{ keys_of(temporary, key) }}
             {%- if 'region' in meta %}
             union all
             {{ keys_of(ref(meta['region']), meta['region_key']) }}
             {%- endif %}
-        )
-        {%- else %}
-        ({{ key | join(', ') }}) in (select {{ key | join(', ') }} from {{ temporary }})
-        or {{ meta['region_key'] }} in ({{ keys_of(ref(meta['region']), meta['region_key']) }})
-        {%- endif %}
-    {%- endif %};
+        );
+    {%- else %}
+    delete from {{ target }}
+    where {{ meta['region_key'] }} in ({{ keys_of(ref(meta['region']), meta['region_key']) }});
+
+    delete from {{ target }}
+    using {{ temporary }}
+    where
+        {%- for column in key %}
+        {{ target }}.{{ column }} = {{ temporary }}.{{ column }}
+        {{- ' and' if not loop.last }}
+        {%- endfor %};
+    {%- endif %}
 
     insert into {{ target }} ({{ columns }})
     select {{ columns }}
