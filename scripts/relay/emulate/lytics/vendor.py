@@ -5,6 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from relay.emulate.clock import Clock
@@ -27,13 +28,15 @@ from relay.emulate.vendor import Vendor
 
 CSV_TYPES = ("application/csv", "text/csv")
 JSON_TYPE = "application/json"
+# So many may wait until somebody looks at a profile.
+ROWS_UNAPPLIED = 20_000
 MESSAGES = {401: "Not authorized", 404: "Not found", 405: "Method not allowed"}
 
 
 class Lytics(Vendor):
     """The emulated Lytics account.
 
-    Rows that were accepted are on profiles at once; the service itself takes its time.
+    Rows that were accepted are on profiles whenever one looks; the service itself takes its time.
 
     Args:
         clock: The time it goes by.
@@ -48,7 +51,8 @@ class Lytics(Vendor):
         self.switches = switches or LyticsSwitches()
         self._token = token
         self.mappings = default_mappings()
-        self.profiles = Profiles()
+        self._profiles = Profiles()
+        self._unapplied: list[Callable[[], None]] = []
         self.rows: Counter[str] = Counter()
         self.dry_runs = 0
         path = "/collect/{kind}/{stream}"
@@ -71,12 +75,20 @@ class Lytics(Vendor):
             ValueError: The source is not an expression.
         """
         with self.lock:
+            self._apply()
             self.mappings.setdefault(stream, []).append(mapping(source, target, kind))
 
     def map_additional_fields(self) -> None:
         """Switch on the fields that the page keeps out by default."""
         with self.lock:
+            self._apply()
             self.mappings["amplitude_events"].extend(additional_mappings())
+
+    @property
+    def profiles(self) -> Profiles:
+        """What came of the rows so far."""
+        self._apply()
+        return self._profiles
 
     def members(self, cohort_id: str) -> set[Key]:
         """Every unique id of every profile that is in a cohort: (field, value)."""
@@ -218,15 +230,22 @@ class Lytics(Vendor):
 
     def _store(self, stream: str, rows: list[tuple[dict[str, Any], datetime]]) -> None:
         self.rows[stream] += len(rows)
-        mappings = self.mappings.get(stream, [])
-        for row, moment in rows:
-            self.profiles.apply(
-                row,
-                mappings,
-                moment,
-                empty_is_missing=self.switches.empty_is_missing,
-                max_keys=self.switches.max_neighbours,
-            )
+        apply = partial(
+            self._profiles.apply,
+            mappings=self.mappings.get(stream, []),
+            empty_is_missing=self.switches.empty_is_missing,
+            max_keys=self.switches.max_neighbours,
+        )
+        # Not while the sender waits: a profile is far more work than its row.
+        self._unapplied += [partial(apply, row, at=moment) for row, moment in rows]
+        if len(self._unapplied) > ROWS_UNAPPLIED:
+            self._apply()
+
+    def _apply(self) -> None:
+        """Put on profiles what was stored, as it was to be mapped then."""
+        rows, self._unapplied = self._unapplied, []
+        for apply in rows:
+            apply()
 
 
 def refusal(status: int, message: str) -> Answer:
