@@ -40,7 +40,7 @@ def run_dbt(settings: Settings, arguments: Sequence[str], manifest: Any = None) 
     from dbt.cli.main import dbtRunner
 
     manifest = manifest or read_project(settings)
-    with _environment(settings), _in_silence():
+    with _environment(settings), _in_silence(), _rare_collections():
         try:
             result = dbtRunner(manifest=manifest).invoke([*arguments, *_common(settings)])
         finally:
@@ -103,8 +103,18 @@ def _kept_objects() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
-        gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
         gc.enable()
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Have the collector look seldom while dbt runs, and as before afterwards."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager
