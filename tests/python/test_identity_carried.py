@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from identity_builds import IdentityBuilds
-from identity_world import World
+from identity_world import World, at
 
 NICK = ["Nick", "user_id"]
 
@@ -30,6 +30,22 @@ def keys(world: World) -> list[tuple[Any, ...]]:
         "select sync_name, anchor, detail, key_value from identity.keys"
         " join identity.resolved_persons using (anchor_key) order by all"
     )
+
+
+def test_of_a_snapshot_only_who_moved_is_taken_up(world: World) -> None:
+    world.sync("c", "7", "clevertap")
+    for hour in (1, 2):
+        world.cohort("7", [(None, f"u-{number}") for number in range(hour, hour + 50)], hour)
+        world.build()
+    ((touched,), (to_key,)) = world.rows(
+        "select count(*) from identity.touched_persons"
+        " union all select count(*) from identity.members_to_key"
+    )
+    assert (touched, to_key) == (2, 1)
+    assert world.rows(
+        "select count(*), min(rows_count), max(last_seen_at) from identity.persons"
+        " where primary_user_id not in ('u-1', 'u-51')"
+    ) == [(49, 2, at(2))]
 
 
 def test_a_new_snapshot_is_newer_than_what_was_said_since_the_last(world: World) -> None:
