@@ -74,7 +74,7 @@ def sync(settings: Settings, request: PlanRequest, stop: threading.Event) -> Syn
         if outcome.plan is not None and not stop.is_set():
             applied = apply_sealed(settings, outcome.plan.plan_id, stop=stop)
         else:
-            warehouse.publish(settings.home)
+            warehouse.publish_news(settings.home)
     return SyncOutcome(loads, outcome, applied)
 
 

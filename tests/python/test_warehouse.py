@@ -142,6 +142,29 @@ def test_a_stale_log_beside_the_old_copy_does_not_spoil_the_new_one(settings: Se
         assert reader.execute("select n from numbers").fetchall() == [(3,)]
 
 
+def test_a_copy_is_made_anew_only_of_another_build(settings: Settings) -> None:
+    home = settings.home
+
+    def published(change: str) -> bool:
+        """Whether there is another copy after a change of the warehouse."""
+        with warehouse.lock(home, "relay sync"):
+            with warehouse.connect(settings) as connection:
+                connection.execute(change)
+            before = home.analytics.stat().st_ino if home.analytics.exists() else None
+            warehouse.publish_news(home)
+        return home.analytics.stat().st_ino != before
+
+    # What was never built to its end may be anything.
+    assert published("select 1")
+    assert published("select 2")
+    assert published("insert into raw.built values ('syncs', 'a')")
+    assert not published("create table theirs as select 1")
+    assert published("update raw.built set state = 'b'")
+    home.analytics.write_bytes(b"cut off")
+    assert published("select 3")
+    assert not published("select 4")
+
+
 def test_a_copy_that_is_not_there_says_what_to_run(settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match="relay build"):
         warehouse.read(settings.home)
