@@ -207,7 +207,7 @@ def _set_diff(connection: DuckDBPyConnection) -> dict[str, tuple[int, int]]:
 CASE = Case(
     name="diff",
     what="five syncs of one cohort: what is to be added and removed",
-    sizes=(100_000, 500_000),
+    sizes=(100_000, 1_000_000),
     prepare=prepare,
     measure=measure,
     alone=alone,

@@ -109,4 +109,5 @@ CASE = Case(
     measure=measure,
     alone=alone,
     peak_goal="load_peak_memory",
+    rounds=2,
 )

@@ -116,7 +116,7 @@ def _digest(settings: Settings) -> tuple[int, int, int]:
 CASE = Case(
     name="profiles",
     what="Lytics' profiles after few new events, against everything anew",
-    sizes=(20_000, 200_000),
+    sizes=(20_000, 150_000),
     prepare=prepare,
     measure=measure,
     rounds=1,
