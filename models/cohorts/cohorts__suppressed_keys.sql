@@ -5,13 +5,7 @@ with
 
 suppressed as (
 
-    select
-        {{ identifier_text(
-            'identifiers.id_type', 'identifiers.namespace', 'identifiers.id_value'
-        ) }} as identifier
-    from {{ ref('identity__identifiers') }} as identifiers
-    semi join {{ ref('identity__resolved_persons') }} as persons
-        on identifiers.anchor_key = persons.anchor_key and persons.is_suppressed
+    {{ suppressed_identifiers() }}
 
 ),
 

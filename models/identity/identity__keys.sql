@@ -60,7 +60,7 @@ made as (
 
 {% if not anew -%}
     -- Keys that the touched have now or had before: who shares one of them may be spelt otherwise.
-    shared_before as (
+    keys_of_touched as (
 
         select
             sync_name,
@@ -85,7 +85,7 @@ made as (
     known as (
 
         select * from {{ this }}
-        where match_key in ({{ keys_of('shared_before', 'match_key') }})
+        where match_key in ({{ keys_of('keys_of_touched', 'match_key') }})
 
     ),
 
@@ -105,11 +105,11 @@ made as (
             known.matched_on,
             known.effect
         from known
-        semi join shared_before
+        semi join keys_of_touched
             on
-                known.sync_name = shared_before.sync_name
-                and known.key_type = shared_before.key_type
-                and known.match_key = shared_before.match_key
+                known.sync_name = keys_of_touched.sync_name
+                and known.key_type = keys_of_touched.key_type
+                and known.match_key = keys_of_touched.match_key
         anti join touched_persons
             on known.anchor_key = touched_persons.anchor_key
 

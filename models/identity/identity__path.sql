@@ -11,13 +11,13 @@ asked as (
 
     select
         'up' as side,
-        cast(left(sha256(from_identifier), 32) as uuid) as identifier_key
+        {{ key_of_identifier('from_identifier') }} as identifier_key
 
     union all
 
     select
         'down' as side,
-        cast(left(sha256(to_identifier), 32) as uuid) as identifier_key
+        {{ key_of_identifier('to_identifier') }} as identifier_key
 
 ),
 
