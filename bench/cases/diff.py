@@ -211,4 +211,5 @@ CASE = Case(
     prepare=prepare,
     measure=measure,
     alone=alone,
+    rounds=2,
 )
