@@ -64,7 +64,7 @@ clean:  ## Remove .venv and everything built; never landing/, outbox/ or ledger/
 
 # Wheels only, each with its hash: nothing is built, nothing runs while installing. Then dbt reads the
 # project once: it keeps what it made of it, and the first run need not wait for that.
-DBT_PARSE := RELAY_HOME="$(CURDIR)" $(BIN)/dbt parse --quiet --no-write-json
+DBT_PARSE := unset RELAY_HOME; $(BIN)/dbt parse --quiet --no-write-json
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from relay import dbt_settings
@@ -12,8 +13,8 @@ from relay.errors import BuildError
 from relay.plan.project import was_elsewhere
 from relay.settings import Settings
 
-# The parsed project, kept between runs of one process: parsing costs more than building.
-_manifests: dict[tuple[str, str], Any] = {}
+# Parsed projects by folder, kept between runs of one process: parsing costs more than building.
+_manifests: dict[Path, Any] = {}
 _reading = threading.Lock()
 
 _BAD = {"error", "fail", "runtime error", "partial success"}
@@ -40,9 +41,10 @@ def run_dbt(settings: Settings, arguments: Sequence[str], manifest: Any = None) 
     from dbt.cli.main import dbtRunner
 
     manifest = manifest or read_project(settings)
+    common = _common(settings, settings.home.root / "target")
     with _environment(settings), _in_silence(), _rare_collections():
         try:
-            result = dbtRunner(manifest=manifest).invoke([*arguments, *_common(settings)])
+            result = dbtRunner(manifest=manifest).invoke([*arguments, *common])
         finally:
             DuckDBConnectionManager.close_all_connections()
     if result.exception is not None:
@@ -56,16 +58,16 @@ def run_dbt(settings: Settings, arguments: Sequence[str], manifest: Any = None) 
 
 
 def read_project(settings: Settings) -> Any:
-    """The whole project as dbt reads it, once in this process for each home.
+    """The whole project as dbt reads it, once in this process.
 
     Raises:
         BuildError: dbt cannot read it.
     """
-    key = (str(settings.project_root), str(settings.home.root))
+    root = settings.project_root
     with _reading:
-        if key not in _manifests:
-            _manifests[key] = _parsed(settings)
-        return _manifests[key]
+        if root not in _manifests:
+            _manifests[root] = _parsed(settings)
+        return _manifests[root]
 
 
 def read_project_ahead(settings: Settings) -> None:
@@ -82,11 +84,19 @@ def read_project_ahead(settings: Settings) -> None:
 
 
 def _parsed(settings: Settings) -> Any:
+    """As an analyst's own `dbt` would read it for the folder itself.
+
+    dbt keeps what it made of a project in `target/`, and goes by it until the project or the path
+    of the warehouse changes: read like this, all homes share it.
+    """
+    kept = settings.project_root / "target"
+    if not os.access(kept if kept.exists() else kept.parent, os.W_OK):
+        kept = settings.home.root / "target"
     with _kept_objects():
         from dbt.cli.main import dbtRunner
 
-        command = ["parse", "--no-write-json", *_common(settings)]
-        with _environment(settings), _in_silence():
+        command = ["parse", "--no-write-json", *_common(settings, kept)]
+        with _environment(None), _in_silence():
             parsed = dbtRunner().invoke(command)
             if parsed.success and was_elsewhere(parsed.result, settings.project_root):
                 parsed = dbtRunner().invoke([*command, "--no-partial-parse"])
@@ -136,27 +146,27 @@ def _one_line(message: str | None) -> str:
     return " ".join((message or "no message").split())
 
 
-def _common(settings: Settings) -> list[str]:
+def _common(settings: Settings, target: Path) -> list[str]:
     root = str(settings.project_root)
     return [
         *("--project-dir", root, "--profiles-dir", root),
-        *("--target-path", str(settings.home.root / "target")),
+        *("--target-path", str(target)),
         *("--log-path", str(settings.home.root / "logs")),
         *("--log-level", "none", "--log-level-file", "none", "--no-use-colors"),
     ]
 
 
 @contextmanager
-def _environment(settings: Settings) -> Iterator[None]:
-    """What profiles.yml and the plugin are to see while dbt runs."""
-    before, settings_before = os.environ.get("RELAY_HOME"), dbt_settings.current
-    os.environ["RELAY_HOME"] = str(settings.home.root)
+def _environment(settings: Settings | None) -> Iterator[None]:
+    """What profiles.yml and the plugin are to see while dbt runs; None: the project itself."""
+    before, settings_before = os.environ.pop("RELAY_HOME", None), dbt_settings.current
+    if settings is not None:
+        os.environ["RELAY_HOME"] = str(settings.home.root)
     dbt_settings.current = settings
     try:
         yield
     finally:
         dbt_settings.current = settings_before
-        if before is None:
-            del os.environ["RELAY_HOME"]
-        else:
+        os.environ.pop("RELAY_HOME", None)
+        if before is not None:
             os.environ["RELAY_HOME"] = before

@@ -1,6 +1,8 @@
 """A build runs what hangs on inputs that have changed since the last one, and nothing else."""
 
 import gc
+import os
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +14,7 @@ import pytest
 from relay import warehouse
 from relay.errors import BuildError
 from relay.plan import build as module
+from relay.plan import dbt as dbt_module
 from relay.plan.build import build
 from relay.plan.dbt import read_project, read_project_ahead, run_dbt
 from relay.plan.project import part_of, was_elsewhere
@@ -144,7 +147,10 @@ def test_dbt_is_given_what_a_build_needs_and_no_more(tmp_path: Path) -> None:
     assert not {"materialization_snapshot_default", "py_script_postfix"} & macros
 
 
-def test_the_project_is_read_while_something_else_goes_on(tmp_path: Path) -> None:
+def test_the_project_is_read_while_something_else_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dbt_module, "_manifests", {})
     settings = load_settings(tmp_path, environ={"RELAY_NOW": NOW})
     read_project_ahead(settings)
     (reading,) = [one for one in threading.enumerate() if one.name == "relay-project"]
@@ -155,6 +161,28 @@ def test_the_project_is_read_while_something_else_goes_on(tmp_path: Path) -> Non
     read_project_ahead(nothing)
     with pytest.raises(BuildError, match="dbt could not read the project"):
         read_project(nothing)
+
+
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_all_homes_share_what_dbt_made_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_writable: bool
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "dbt_project.yml").write_text("name: small\nprofile: cohort_relay\nversion: '1.0'\n")
+    shutil.copy(load_settings(tmp_path, environ={}).project_root / "profiles.yml", project)
+    monkeypatch.setattr(os, "access", lambda _, mode: is_writable or mode != os.W_OK)
+    written = []
+    for home in (tmp_path / "one", tmp_path / "other"):
+        home.mkdir()
+        monkeypatch.setenv("RELAY_HOME", str(home))
+        monkeypatch.setattr(dbt_module, "_manifests", {})
+        read_project(replace(load_settings(home, environ={}), project_root=project))
+        assert os.environ["RELAY_HOME"] == str(home)
+        kept = project if is_writable else home
+        written.append((kept / "target" / "partial_parse.msgpack").stat().st_mtime_ns)
+        assert (home / "target" / "partial_parse.msgpack").exists() != is_writable
+    assert (written[0] == written[1]) == is_writable
 
 
 def _stopped(settings: Settings, arguments: Sequence[str], manifest: Any) -> int:
