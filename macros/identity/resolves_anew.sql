@@ -1,6 +1,6 @@
 {#- Whether a part of identity is built from everything there is, not from what came since the last
-    complete build: with `--full-refresh`, in a unit test, or where `identity.scope` says so. Answered anew
-    for each model, and always the same in one build.
+    complete build: with `--full-refresh`, in a unit test, or where `identity.scope` says so. Always the
+    same in one build, so it is asked once and kept where dbt keeps its graph, which all models share.
 
     part: `evidence`, `links`, `persons`, `properties` or `keys`, see `identity__scope`.
 
@@ -13,6 +13,9 @@
         {{ return(true) }}
     {%- endif -%}
     {%- if load_relation(scope) is none -%} {{ return(true) }} {%- endif -%}
-    {%- set answer = run_query('select ' ~ part ~ '_is_new from ' ~ scope) -%}
-    {{ return(answer.rows[0][0] if answer.rows else true) }}
+    {%- if graph['scope_of'] != invocation_id -%}
+        {%- set rows = run_query('select * from ' ~ scope).rows -%}
+        {%- do graph.update({'scope': rows[0].dict() if rows else {}, 'scope_of': invocation_id}) -%}
+    {%- endif -%}
+    {{ return(graph['scope'].get(part ~ '_is_new', true)) }}
 {%- endmacro %}

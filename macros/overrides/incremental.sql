@@ -1,7 +1,8 @@
 {#-
   A table that takes in what is new by the model's strategy, or is made anew where it is not there yet or
   `--full-refresh` asks for it. See `table`; what dbt-duckdb does besides (widening columns, indexes,
-  grants, foreign keys) nothing here has.
+  grants, foreign keys) nothing here has. Columns go by their names: a new one that the table lacks is an
+  error of DuckDB's, and nothing has to be asked before.
 -#}
 {% materialization incremental, adapter='duckdb' %}
 
@@ -12,31 +13,20 @@
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-  {% if is_anew -%}
-    {%- call statement('main') -%}
+  {%- set new_rows = target if is_anew else make_temp_relation(target) -%}
+  {% call statement('main') -%}
+    {%- if is_anew -%}
       {{ replace_table(existing, target, compiled_code) }}
-    {%- endcall -%}
-  {%- else -%}
-    {%- set temporary = make_temp_relation(target) -%}
-    {%- call statement('temporary') -%}
-      create temp table {{ temporary }} as (
-        {{ compiled_code }}
-      )
-    {%- endcall -%}
-    {%- set columns = process_schema_changes(config.get('on_schema_change'), temporary, existing)
-        or adapter.get_columns_in_relation(existing) -%}
-    {%- set strategy = adapter.get_incremental_strategy_macro(context, config.get('incremental_strategy')) -%}
-    {%- call statement('main') -%}
-      {{ strategy({
+    {%- else -%}
+      {{ adapter.get_incremental_strategy_macro(context, config.get('incremental_strategy'))({
           'target_relation': target,
-          'temp_relation': temporary,
+          'temp_relation': new_rows,
           'unique_key': config.get('unique_key'),
-          'dest_columns': columns,
-          'incremental_predicates': none,
+          'query': compiled_code,
       }) }}
-    {%- endcall -%}
-  {%- endif %}
-  {%- do hold_contract(target) %}
+    {%- endif -%}
+  {%- endcall %}
+  {%- do hold_contract(new_rows) %}
 
   {{ run_hooks(post_hooks, inside_transaction=True) }}
   {{ adapter.commit() }}

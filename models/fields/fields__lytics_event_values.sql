@@ -3,6 +3,7 @@
 {{
     config(
         materialized='incremental',
+        incremental_strategy='supersede',
         unique_key='fragment_id',
         pre_hook=["{{ forget_other_scopes(this) }}", "{{ remember_newest_load(this) }}"]
     )

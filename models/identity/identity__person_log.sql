@@ -3,7 +3,6 @@
     materialized='incremental',
     incremental_strategy='append',
     full_refresh=false,
-    unique_key='person_id',
 ) }}
 
 with

@@ -2,7 +2,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
+        incremental_strategy='supersede',
         unique_key=['sync_name', 'segment', 'key_type', 'match_key'],
         pre_hook="{{ forget_other_generations(this) }}"
     )

@@ -3,7 +3,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
+        incremental_strategy='supersede',
         unique_key=['sync_name', 'segment'],
         pre_hook="{{ forget_other_generations(this) }}"
     )

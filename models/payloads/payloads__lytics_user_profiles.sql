@@ -2,6 +2,7 @@
 {{
     config(
         materialized='incremental',
+        incremental_strategy='supersede',
         unique_key='profile_id',
         on_schema_change='fail',
         pre_hook="{{ forget_gone_profiles(this) }}"

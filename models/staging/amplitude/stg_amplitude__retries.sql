@@ -2,6 +2,7 @@
 {{
     config(
         materialized='incremental',
+        incremental_strategy='supersede',
         unique_key='event_key',
         pre_hook="{{ remember_newest_load(this) }}"
     )

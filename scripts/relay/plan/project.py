@@ -75,11 +75,11 @@ def _macros_of(manifest: Any, nodes: Collection[Any]) -> dict[str, Any]:
 
     # What dbt's own Python calls goes by a name, and the names stand in constants.
     constants = {**vars(of_all), **vars(of_sql)}.items()
-    begins = (
-        *(value for name, value in constants if name.endswith("_MACRO_NAME")),
-        *(f"materialization_{kind}_" for kind in {node.config.materialized for node in nodes}),
-        "get_incremental_",
-    )
+    begins = tuple(value for name, value in constants if name.endswith("_MACRO_NAME"))
+    own = {macro.name for macro in manifest.macros.values() if macro.package_name == "cohort_relay"}
+    kinds = {f"materialization_{node.config.materialized}_" for node in nodes}
+    # Where the project has its own way of making a table, nobody comes to another one.
+    begins += tuple(kind for kind in kinds if f"{kind}duckdb" not in own)
     by_name: dict[str, list[str]] = {}
     for one, macro in manifest.macros.items():
         by_name.setdefault(macro.name, []).append(one)

@@ -1,18 +1,22 @@
-{#- The incremental strategy `supersede`: new rows take the place of those with the same key. Rows of the
+{#- The incremental strategy `supersede`: new rows take the place of those with the same key. Rows of a
     region take leave too, whether or not new ones come: what a build resolves again may also vanish.
     Where everything is resolved anew, nothing stays.
 
-    The model's config has `unique_key` (a column, or a list of them) and in `meta`, where rows may
-    vanish, `region`: a model whose column `region_key` lists the keys that were resolved again. Of a
-    list that is the column by which rows may vanish.
+    The model's config has `unique_key` (a column, or a list of them) and in `meta`:
+    - `region`, where rows may vanish: a model whose column `region_key` lists the keys that were resolved
+      again. Of a list of columns `region_key` is the one by which rows may vanish.
+    - `part`, in the room of identity: which part of it the table belongs to, see `resolves_anew`.
 -#}
 {% macro get_incremental_supersede_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set temporary = arg_dict['temp_relation'] -%}
     {%- set key = arg_dict['unique_key'] -%}
     {%- set meta = config.get('meta', {}) -%}
-    {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
-    {% if resolves_anew(meta['part']) -%}
+    create temp table {{ temporary }} as (
+        {{ arg_dict['query'] }}
+    );
+
+    {% if 'part' in meta and resolves_anew(meta['part']) -%}
     delete from {{ target }};
     {%- elif key is string %}
     delete from {{ target }}
@@ -25,8 +29,10 @@
             {%- endif %}
         );
     {%- else %}
+    {%- if 'region' in meta %}
     delete from {{ target }}
     where {{ meta['region_key'] }} in ({{ keys_of(ref(meta['region']), meta['region_key']) }});
+    {%- endif %}
 
     delete from {{ target }}
     using {{ temporary }}
@@ -37,7 +43,6 @@
         {%- endfor %};
     {%- endif %}
 
-    insert into {{ target }} ({{ columns }})
-    select {{ columns }}
-    from {{ temporary }};
+    insert into {{ target }} by name
+    select * from {{ temporary }}
 {%- endmacro %}

@@ -1,0 +1,15 @@
+{#- The incremental strategy `replace_all`: the table takes the rows of the query, which may have read
+    the table's former rows, and keeps none of its own. In dbt's transaction, so all or nothing.
+-#}
+{% macro get_incremental_replace_all_sql(arg_dict) -%}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set temporary = arg_dict['temp_relation'] -%}
+    create temp table {{ temporary }} as (
+        {{ arg_dict['query'] }}
+    );
+
+    delete from {{ target }};
+
+    insert into {{ target }} by name
+    select * from {{ temporary }}
+{%- endmacro %}
