@@ -101,6 +101,7 @@ _GOALS = (
         1.1,
         1.0,
     ),
+    Goal("diff_few", "200 people of all move, against a full diff", "min", 0.15, 0.15),
     Goal("diff_unchanged", "an unchanged cohort, against a full diff", "min", 0.10, 0.05),
     Goal(
         "lytics_profiles",

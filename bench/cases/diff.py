@@ -52,25 +52,27 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
         figures = []
         if size <= MEMBERS_WITH_HISTORY:
             history = _history(
-                folder, size, rounds, _diff(few, after_few, models, changed=True, folds=True)
+                folder, size, rounds, _diff(few, after_few, models, "next", folds=True)
             )
             name = "diff_history"
             figures.append(_figure(name, size, history, f"the diff after {FEW_PLANS} plans"))
         few.diff(after_few, models, folds=True)
-        changed = _diff(few, after_few, models, changed=True)
+        whole = _diff(few, after_few, models, "next")
         joined = _taken_back(
             after_few,
             lambda: after_few.execute(ONE_FULL_JOIN),
-            lambda: few.check(after_few, "joined", changed=True),
-            before=lambda: few.want(after_few, changed=True),
+            lambda: few.check(after_few, "joined", "next"),
+            before=lambda: few.want(after_few, "next"),
         )
-        against_join = alternate(changed, joined, rounds, warm_up=True)
-        unchanged = alternate(_diff(few, after_few, models, changed=False), changed, rounds)
+        against_join = alternate(whole, joined, rounds, warm_up=True)
+        unchanged = alternate(_diff(few, after_few, models, "present"), whole, rounds)
+        few_moved = alternate(_diff(few, after_few, models, "few", anew=False), whole, rounds)
         yardstick = f"one full outer join of the keys of all {len(SYNCS)} syncs"
         return [
             _figure("diff_five_destinations", size, against_join, yardstick),
             *figures,
             _figure("diff_unchanged", size, unchanged, "the diff above"),
+            _figure("diff_few", size, few_moved, "the diff above"),
             *(_peers(few, after_few, size) if size <= MEMBERS_WITH_HISTORY else []),
         ]
 
@@ -79,7 +81,7 @@ def _history(folder: Path, size: int, rounds: int, after_few: Side[None]) -> Pai
     """After many plans against after few, both with the fold of one plan more."""
     many = _membership(folder, size, MANY_PLANS)
     with _one_thread(many) as connection:
-        after_many = _diff(many, connection, _models(folder), changed=True, folds=True)
+        after_many = _diff(many, connection, _models(folder), "next", folds=True)
         return alternate(after_many, after_few, rounds, warm_up=True)
 
 
@@ -89,7 +91,7 @@ def alone(folder: Path, size: int) -> None:
     models = _models(folder)
     with duckdb.connect(str(membership.path)) as connection:
         connection.execute(f"set memory_limit = '{Environment().relay_memory}'")
-        _diff(membership, connection, models, changed=True, folds=True).once()
+        _diff(membership, connection, models, "next", folds=True).once()
 
 
 def _models(folder: Path) -> CompiledModels:
@@ -113,16 +115,20 @@ def _diff(
     membership: Membership,
     connection: DuckDBPyConnection,
     models: CompiledModels,
+    state: str,
     *,
-    changed: bool,
+    anew: bool = True,
     folds: bool = False,
 ) -> Side[None]:
-    """What a build runs in the rooms `ledger` and `cohorts`, on tables that were built before."""
+    """What a build runs in the rooms `ledger` and `cohorts`, on tables that were built before.
+
+    With `anew` identity has made every key anew, so that all of them are compared.
+    """
     return _taken_back(
         connection,
         lambda: membership.diff(connection, models, folds=folds),
-        lambda: membership.check(connection, "cohorts.membership_changes", changed=changed),
-        before=lambda: membership.want(connection, changed=changed),
+        lambda: membership.check(connection, "cohorts.membership_changes", state),
+        before=lambda: membership.want(connection, state, anew=anew),
     )
 
 
@@ -163,7 +169,7 @@ def _figure(name: str, size: int, pairs: Pairs, yardstick: str) -> Figure:
 
 def _peers(membership: Membership, connection: DuckDBPyConnection, size: int) -> list[Figure]:
     """What one would write by hand: polars anti joins, and sets in a plain loop."""
-    membership.want(connection, changed=True)
+    membership.want(connection, "next")
     sides = {
         "polars: two anti joins a sync, from and to Python": _polars_diff,
         "plain Python: sets of keys": _set_diff,

@@ -23,6 +23,8 @@ SYNCS = {
     "to-lytics": ("lytics", "resend"),
 }
 A_PLAN = 200
+# Who leaves in a minute, and as many enter.
+A_FEW = 100
 ROWS_A_REQUEST = 1000
 CHANGES = ("cohorts__membership_changes", "cohorts__sync_totals")
 # What the ledger's room holds; a build leaves it alone where no ledger line and no plan is new.
@@ -49,9 +51,14 @@ class Membership:
         moved = A_PLAN * (self.plans - 1)
         return moved + 1, moved + self.members
 
-    def wanted(self, *, changed: bool) -> tuple[int, int]:
-        """First and last of those who are to be members now: a hundredth of them moves."""
-        moved = self.members // 100 if changed else 0
+    @property
+    def moved(self) -> dict[str, int]:
+        """By the name of a state: how many leave, and how many enter."""
+        return {"present": 0, "few": A_FEW, "next": self.members // 100}
+
+    def wanted(self, state: str) -> tuple[int, int]:
+        """First and last of those who are to be members in that state."""
+        moved = self.moved[state]
         return self.confirmed[0] + moved, self.confirmed[1] + moved
 
     def make(self, models: CompiledModels) -> None:
@@ -75,14 +82,26 @@ class Membership:
         """
         models.run(connection, CHANGES, given=GIVEN if folds else (*GIVEN, *FOLDED), again=True)
 
-    def want(self, connection: DuckDBPyConnection, *, changed: bool) -> None:
-        """Let identity say who is to be a member now."""
-        keys = "next_keys" if changed else "present_keys"
-        connection.execute(f"create or replace view identity.keys as select * from {keys}")
+    def want(self, connection: DuckDBPyConnection, state: str, *, anew: bool = True) -> None:
+        """Let identity say who is to be a member now.
 
-    def check(self, connection: DuckDBPyConnection, changes: str, *, changed: bool) -> None:
+        Args:
+            connection: Of the database.
+            state: `present`, `few` or `next`, see `moved`.
+            anew: Every key was made anew, so that nobody knows which are others than before.
+        """
+        connection.execute(
+            f"create or replace view identity.keys as select * from {state}_keys;"
+            f"create or replace table identity.scope as"
+            f" select 2 as build_number, {anew} as keys_is_new;"
+            "create or replace table identity.replaced_keys as"
+            " select anchor_key, sync_name, key_type, match_key, key_hash from present_keys"
+            f" where not {anew} and number < {self.wanted(state)[0]}"
+        )
+
+    def check(self, connection: DuckDBPyConnection, changes: str, state: str) -> None:
         """Compare the changes with the truth: of each sync, who is added and who is removed."""
-        moved = self.members // 100 if changed else 0
+        moved = self.moved[state]
         first, last = self.confirmed
         truth = {
             (sync, *change)
@@ -111,7 +130,7 @@ def _sum_of(connection: DuckDBPyConnection, first: int, last: int) -> int:
 
 def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None:
     lay_out_cohort(connection, SYNCS)
-    ever = membership.wanted(changed=True)[1]
+    ever = max(membership.wanted(state)[1] for state in membership.moved)
     connection.execute(
         "create table people as select *, 'p_' || replace(anchor_key::varchar, '-', '')"
         " as person_id from (select number, 'amplitude_id:default:' || number as anchor,"
@@ -130,21 +149,23 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
     connection.execute(
         "create temp table all_keys (number bigint, sync_name varchar, destination varchar,"
         " cohort_id varchar, anchor_key uuid, person_id varchar, status varchar, key_type varchar,"
-        f" key_value varchar, match_key varchar, is_first_of_key boolean, {KEY_HASH})"
+        " key_value varchar, match_key varchar, is_first_of_key boolean, build_number integer,"
+        f" {KEY_HASH})"
     )
     for name, (destination, _) in SYNCS.items():
         connection.execute(
             "insert into all_keys select number, ?, ?, '7', anchor_key, person_id, 'ok',"
-            " 'identity', match_key, match_key, true from people",
-            [name, destination],
+            " 'identity', match_key, match_key, true, if(number <= ?, 1, 2) from people",
+            [name, destination, membership.confirmed[1]],
         )
-    for keys, changed in (("present_keys", False), ("next_keys", True)):
-        first, last = membership.wanted(changed=changed)
+    for state in membership.moved:
+        first, last = membership.wanted(state)
+        # As identity leaves them: rows made last stand last.
         connection.execute(
-            f"create table {keys} as select * exclude (number) from all_keys"
-            f" where number between {first} and {last}"
+            f"create table {state}_keys as select * from all_keys"
+            f" where number between {first} and {last} order by build_number"
         )
-    membership.want(connection, changed=False)
+    membership.want(connection, "present")
 
 
 def _send(connection: DuckDBPyConnection, membership: Membership, first: int, last: int) -> None:

@@ -3,13 +3,12 @@
 -#}
 {% macro get_incremental_replace_all_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
-    {%- set temporary = arg_dict['temp_relation'] -%}
-    create temp table {{ temporary }} as (
+    {%- set next = make_intermediate_relation(target) -%}
+    create or replace table {{ next }} as (
         {{ arg_dict['query'] }}
     );
 
-    delete from {{ target }};
+    drop table {{ target }};
 
-    insert into {{ target }} by name
-    select * from {{ temporary }}
+    alter table {{ next }} rename to {{ target.identifier }}
 {%- endmacro %}

@@ -1,4 +1,15 @@
 -- One row per sync, segment and key on which cohort and destination differ: the list it is in.
+-- Looked for where something may have changed since the last build. That is all there is if what is
+-- left of both sides adds up to the same; of a segment where it does not, every key is compared.
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_all'
+    )
+}}
+-- Of more, as after a first sync, it is less work to compare all keys.
+{% set most_suspects = 100000 -%}
+
 with
 
 segments as (
@@ -22,7 +33,8 @@ known as not materialized (
 
 ),
 
--- Of nearly every key nothing was refused: told by its value, so that nothing is read of them.
+-- Of nearly every key nothing was refused, and of nearly none is anything in doubt: where no row of
+-- a row group has a value, nothing else of it is read.
 refused as (
 
     select
@@ -34,7 +46,115 @@ refused as (
         rejection_code,
         rejection_text
     from known
-    where is_parked = true
+    where is_parked and rejected_payload_hash is not null
+
+),
+
+-- What differed at the last build, who was touched by this one, and what is in doubt.
+suspects as materialized (
+
+    {% if is_incremental() -%}
+        select key_hash from {{ this }}
+        where
+            (
+                select count(*) as rows_count from {{ this }}
+            ) <= {{ most_suspects }}
+        union all
+    {% endif -%}
+    select key_hash from {{ ref('identity__replaced_keys') }}
+    where key_hash is not null
+    union all
+    select desired.key_hash
+    from desired
+    inner join {{ ref('identity__scope') }} as scope
+        on desired.build_number >= scope.build_number
+    where not scope.keys_is_new
+    union all
+    select key_hash from known
+    where is_in_doubt and doubt_seq is not null
+
+),
+
+few_suspects as materialized (
+
+    select key_hash from suspects
+    where
+        (
+            select count(counted.key_hash) from suspects as counted
+        ) <= {{ most_suspects }}
+    -- Tells the engine that they are few: else it looks for all keys among them.
+    limit {{ most_suspects }}
+
+),
+
+suspects_wanted as materialized (
+
+    select
+        segments.segment_number,
+        desired.key_hash,
+        desired.key_type,
+        desired.match_key,
+        desired.key_value,
+        desired.anchor_key
+    from desired
+    inner join segments
+        on desired.sync_name = segments.sync_name and segments.is_current
+    where desired.key_hash in ({{ keys_of('few_suspects', 'key_hash') }})
+
+),
+
+suspects_told as materialized (
+
+    select
+        segments.segment_number,
+        known.*
+    from known
+    inner join segments
+        on known.sync_name = segments.sync_name and known.segment = segments.segment
+    where known.key_hash in ({{ keys_of('few_suspects', 'key_hash') }})
+
+),
+
+wanted_sums as (
+
+    select
+        segment_number,
+        count(*) as keys_count,
+        bit_xor(key_hash) as keys_hash
+    from suspects_wanted
+    group by segment_number
+
+),
+
+told_sums as (
+
+    select
+        segment_number,
+        count(*) filter (where is_confirmed) as confirmed_count,
+        count(*) filter (where is_in_doubt) as in_doubt_count,
+        bit_xor(key_hash) filter (where is_confirmed) as confirmed_hash
+    from suspects_told
+    group by segment_number
+
+),
+
+-- Whole sums without those of the suspects are what is left of both sides.
+unproven as materialized (
+
+    select segments.*
+    from segments
+    left join wanted_sums
+        on segments.segment_number = wanted_sums.segment_number
+    left join told_sums
+        on segments.segment_number = told_sums.segment_number
+    where not (
+        segments.is_one_name
+        and segments.keys_count - coalesce(wanted_sums.keys_count, 0)
+        = segments.confirmed_count - coalesce(told_sums.confirmed_count, 0)
+        and segments.in_doubt_count = coalesce(told_sums.in_doubt_count, 0)
+        and xor(segments.keys_hash, coalesce(wanted_sums.keys_hash, 0))
+        = xor(segments.confirmed_hash, coalesce(told_sums.confirmed_hash, 0))
+    )
 
 ),
 
@@ -47,7 +167,7 @@ sides as (
         desired.key_hash,
         hash(segments.segment_number) as side
     from desired
-    inner join segments
+    inner join unproven as segments
         on desired.sync_name = segments.sync_name and segments.is_current
     union all
     select
@@ -60,7 +180,7 @@ sides as (
             )
         ) as side
     from known
-    inner join segments
+    inner join unproven as segments
         on known.sync_name = segments.sync_name and known.segment = segments.segment
     where known.is_confirmed
 
@@ -79,32 +199,51 @@ unsettled as (
 
 wanted as (
 
+    select suspects_wanted.* from suspects_wanted
+    anti join unproven
+        on suspects_wanted.segment_number = unproven.segment_number
+    union all by name
     select
         segments.segment_number,
+        desired.key_hash,
         desired.key_type,
         desired.match_key,
         desired.key_value,
         desired.anchor_key
     from desired
-    inner join segments
+    inner join unproven as segments
         on desired.sync_name = segments.sync_name and segments.is_current
     where desired.key_hash in ({{ keys_of('unsettled', 'key_hash') }})
+
+),
+
+told_keys as (
+
+    select suspects_told.* from suspects_told
+    anti join unproven
+        on suspects_told.segment_number = unproven.segment_number
+    union all by name
+    select
+        segments.segment_number,
+        known.*
+    from known
+    inner join unproven as segments
+        on known.sync_name = segments.sync_name and known.segment = segments.segment
+    where known.key_hash in ({{ keys_of('unsettled', 'key_hash') }})
 
 ),
 
 told as (
 
     select
-        segments.segment_number,
-        known.* exclude (rejected_payload_hash, rejection_code, rejection_text),  -- noqa: RF02
-        known.is_in_doubt
+        told_keys.* exclude (rejected_payload_hash, rejection_code, rejection_text),  -- noqa: RF02
+        told_keys.is_in_doubt
         and segments.on_unknown = 'hold'
-        and not known.is_resend_decided as is_frozen,
-        known.cohort_name != segments.cohort_name as is_named_otherwise
-    from known
+        and not told_keys.is_resend_decided as is_frozen,
+        told_keys.cohort_name != segments.cohort_name as is_named_otherwise
+    from told_keys
     inner join segments
-        on known.sync_name = segments.sync_name and known.segment = segments.segment
-    where known.key_hash in ({{ keys_of('unsettled', 'key_hash') }})
+        on told_keys.segment_number = segments.segment_number
 
 ),
 
@@ -114,6 +253,7 @@ compared as (
         segment_number,
         key_type,
         match_key,
+        coalesce(wanted.key_hash, told.key_hash) as key_hash,
         wanted.key_value,
         wanted.anchor_key,
         wanted.anchor_key is not null as is_desired,
@@ -146,6 +286,7 @@ select
     segments.segment,
     compared.key_type,
     compared.match_key,
+    compared.key_hash,
 
     -- the comparison
     compared.list_name,

@@ -60,8 +60,11 @@ further_persons as (
             members.sync_name = added.sync_name
             and members.key_type = added.key_type
             and members.match_key = added.match_key
-    -- Told by its value, so that where every key has one person nothing is read.
-    where members.status = 'ok' and members.is_first_of_key = false
+    -- The other rows of a key have no hash: where every row has one nothing is read.
+    where
+        members.status = 'ok'
+        and not members.is_first_of_key
+        and members.key_hash is null
     group by members.sync_name, members.key_type, members.match_key
 
 ),

@@ -12,11 +12,11 @@ desired as (
 
     select
         sync_name,
-        count(*) as keys_count,
+        count(*) as members_count,
+        count(key_hash) as keys_count,
         -- Tells two sets apart whatever their order.
         bit_xor(key_hash) as keys_hash
     from {{ ref('identity__keys') }}
-    where key_hash is not null
     group by sync_name
 
 ),
@@ -57,16 +57,21 @@ select
     segments.is_current,
     syncs.cohort_name,
     syncs.on_unknown,
+    coalesce(desired.members_count, 0) as members_count,
     coalesce(desired.keys_count, 0) as keys_count,
     coalesce(known.confirmed_count, 0) as confirmed_count,
     coalesce(known.in_doubt_count, 0) as in_doubt_count,
-    -- The same keys on both sides, and no question open: there is nothing to compare.
+    coalesce(desired.keys_hash, 0) as keys_hash,
+    coalesce(known.confirmed_hash, 0) as confirmed_hash,
+    -- Of a key that is wanted and confirmed nothing else can differ.
     segments.is_current
+    and coalesce(known.smallest_cohort_name, syncs.cohort_name) = syncs.cohort_name
+    and coalesce(known.largest_cohort_name, syncs.cohort_name) = syncs.cohort_name as is_one_name,
+    -- The same keys on both sides, and no question open: there is nothing to compare.
+    is_one_name
     and coalesce(desired.keys_count, 0) = coalesce(known.confirmed_count, 0)
     and coalesce(desired.keys_hash, 0) = coalesce(known.confirmed_hash, 0)
-    and coalesce(known.in_doubt_count, 0) = 0
-    and coalesce(known.smallest_cohort_name, syncs.cohort_name) = syncs.cohort_name
-    and coalesce(known.largest_cohort_name, syncs.cohort_name) = syncs.cohort_name as is_unchanged
+    and coalesce(known.in_doubt_count, 0) = 0 as is_unchanged
 from segments
 inner join syncs
     on segments.sync_name = syncs.sync_name

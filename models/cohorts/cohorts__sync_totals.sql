@@ -11,6 +11,7 @@ segments as (
 
     select
         sync_name,
+        max(members_count) as members_count,
         max(keys_count) as keys_count,
         sum(confirmed_count) as confirmed_count,
         sum(in_doubt_count) as in_doubt_count
@@ -47,13 +48,22 @@ members as (
 
     select
         sync_name,
+        members_count
+    from segments
+    union all
+    -- Where there is no snapshot to go by, nothing is compared, and nothing was counted for it.
+    select
+        of_members.sync_name,
         count(*) as members_count
-    from {{ ref('identity__keys') }}
-    group by sync_name
+    from {{ ref('identity__keys') }} as of_members
+    inner join syncs
+        on of_members.sync_name = syncs.sync_name
+    where syncs.no_snapshot_reason is not null
+    group by of_members.sync_name
 
 ),
 
--- Apart from all of them, so that of members with a key the status is not read.
+-- Apart from all of them, so that where every member has a key nothing is read.
 without_key as (
 
     select
@@ -61,7 +71,7 @@ without_key as (
         count(*) filter (where status = 'suppressed') as suppressed_count,
         count(*) filter (where status != 'suppressed') as unaddressable_count
     from {{ ref('identity__keys') }}
-    where status != 'ok'
+    where key_hash is null and status != 'ok'
     group by sync_name
 
 ),

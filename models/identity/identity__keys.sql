@@ -9,9 +9,21 @@
 
 with
 
+scope as (
+
+    select build_number from {{ ref('identity__scope') }}
+
+),
+
 touched_persons as (
 
     select * from {{ ref('identity__touched_persons') }}
+
+),
+
+replaced_keys as (
+
+    select * from {{ ref('identity__replaced_keys') }}
 
 ),
 
@@ -75,10 +87,7 @@ made as (
             sync_name,
             key_type,
             match_key
-        from {{ this }}
-        where
-            match_key is not null
-            and anchor_key in ({{ keys_of('touched_persons', 'anchor_key') }})
+        from replaced_keys
 
     ),
 
@@ -170,8 +179,13 @@ select
         decided.status = 'ok' and is_first_of_key,
         {{ key_hash('decided.key_type', 'decided.match_key') }},
         null
-    ) as key_hash
+    ) as key_hash,
+
+    -- lineage
+    scope.build_number
 from decided
+left join scope
+    on true
 left join shared_keys
     on
         decided.sync_name = shared_keys.sync_name

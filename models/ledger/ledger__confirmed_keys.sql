@@ -24,6 +24,7 @@ select
     is_in_doubt,
     -- A person has decided that what is in doubt goes again.
     is_in_doubt and is_resend_decided as is_resend_decided,
+    doubt_seq,
     delivered_payload_hash,
     delivered_seq,
 

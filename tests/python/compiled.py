@@ -5,6 +5,7 @@ refresh, or, where a test asks for it, as dbt runs it again: its incremental bra
 delete and insert by its unique key. Hooks do not run.
 """
 
+import copy
 import fcntl
 import json
 import shutil
@@ -63,6 +64,14 @@ class CompiledModels:
         """One model's SQL, without the name of the database."""
         return _code_of(self._nodes[name])
 
+    def with_text(self, name: str, old: str, new: str) -> "CompiledModels":
+        """The same, but for a text in the SQL of one model that is another one there."""
+        other = copy.deepcopy(self)
+        for nodes in (other._nodes, other._incremental_nodes):
+            assert old in nodes[name]["compiled_code"]
+            nodes[name]["compiled_code"] = nodes[name]["compiled_code"].replace(old, new)
+        return other
+
     def run(
         self,
         connection: DuckDBPyConnection,
@@ -120,12 +129,14 @@ class CompiledModels:
 
     def _take_in(self, connection: DuckDBPyConnection, name: str, relation: str) -> None:
         node = self._incremental_nodes[name]
-        key = node["config"]["unique_key"]
         connection.execute(f"create or replace temp table news as {_code_of(node)}")
-        same = " and ".join(
-            f"old.{column} = news.{column}" for column in ([key] if isinstance(key, str) else key)
-        )
-        connection.execute(f"delete from {relation} as old using news where {same}")
+        if node["config"]["incremental_strategy"] == "replace_all":
+            connection.execute(f"delete from {relation}")
+        else:
+            key = node["config"]["unique_key"]
+            columns = [key] if isinstance(key, str) else key
+            same = " and ".join(f"old.{column} = news.{column}" for column in columns)
+            connection.execute(f"delete from {relation} as old using news where {same}")
         connection.execute(f"insert into {relation} by name select * from news")
 
 

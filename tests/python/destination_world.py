@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from compiled import CompiledModels
-from membership_inputs import IDENTIFIER, KEY_HASH
+from membership_inputs import ANEW, BUILD_NUMBER, IDENTIFIER, KEY_HASH
 from relay.apply.result import ApplyResult
 from relay.apply.run import apply_plan
 from relay.plan.make import PlanOutcome, PlanRequest, _seal_what_is_due
@@ -28,6 +28,8 @@ GIVEN = (
     "stg_amplitude__cohorts",
     "identity__resolved_persons",
     "identity__identifiers",
+    "identity__scope",
+    "identity__replaced_keys",
     "identity__keys",
 )
 MODELS = (
@@ -103,8 +105,9 @@ class DestinationWorld:
             " cohort_id varchar, anchor_key varchar, person_id varchar, status varchar,"
             " key_type varchar,"
             " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar,"
-            f" {KEY_HASH})"
+            f" {KEY_HASH}, {BUILD_NUMBER})"
         )
+        connection.execute(ANEW)
         connection.execute(
             "create or replace table identity.resolved_persons"
             " (person_id varchar, anchor_key varchar, anchor varchar, is_suppressed boolean)"

@@ -16,6 +16,8 @@ GIVEN = (
     "stg_amplitude__cohorts",
     "identity__resolved_persons",
     "identity__identifiers",
+    "identity__scope",
+    "identity__replaced_keys",
     "identity__keys",
 )
 # Columns of `identity.identifiers` for an anchor key and an identifier as anchors are written.
@@ -30,6 +32,14 @@ KEY_HASH = (
     "key_hash ubigint as"
     " (if(status = 'ok' and is_first_of_key, hash(hash(key_type, match_key)), null))"
 )
+# Where a test gives identity's tables whole: every key is new.
+ANEW = """
+create or replace table identity.scope as select 1 as build_number, true as keys_is_new;
+create or replace table identity.replaced_keys (
+    anchor_key varchar, sync_name varchar, key_type varchar, match_key varchar, key_hash ubigint
+);
+"""
+BUILD_NUMBER = "build_number integer as (1)"
 SETTINGS = """
 create table staging.stg_relay__settings as
 select true as clevertap_reassert, true as moengage_reassert, true as lytics_reassert;
@@ -62,6 +72,7 @@ def lay_out_cohort(connection: DuckDBPyConnection, syncs: Mapping[str, tuple[str
     for schema in ("staging", "identity"):
         connection.execute(f"create schema {schema}")
     connection.execute(SETTINGS)
+    connection.execute(ANEW)
     connection.execute(
         "create table staging.stg_relay__syncs (sync_name varchar, kind varchar,"
         " destination varchar, cohort_id varchar, delivery varchar, is_enabled boolean,"

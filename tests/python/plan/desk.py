@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 from apply.sealed import KEYS
 from apply.vendors import Vendors
 from compiled import CompiledModels
-from membership_inputs import IDENTIFIER, KEY_HASH
+from membership_inputs import ANEW, BUILD_NUMBER, IDENTIFIER, KEY_HASH
 from relay import warehouse
 from relay.apply.decisions import confirm
 from relay.apply.ledger import Ledger
@@ -43,6 +43,8 @@ GIVEN = (
     "stg_amplitude__cohorts",
     "identity__resolved_persons",
     "identity__identifiers",
+    "identity__scope",
+    "identity__replaced_keys",
     "identity__keys",
     "identity__attributed_sightings",
 )
@@ -189,6 +191,7 @@ class Desk:
     def _give(self, connection: DuckDBPyConnection) -> None:
         for schema in ("staging", "identity", "ledger", "cohorts", "seeds"):
             connection.execute(f"create schema if not exists {schema}")
+        connection.execute(ANEW)
         connection.execute(
             f"create or replace table seeds.request_limits as from read_csv('{LIMITS}')"
         )
@@ -253,7 +256,7 @@ class Desk:
             "sync_name varchar, destination varchar, cohort_id varchar, anchor_key varchar,"
             " person_id varchar, status varchar, detail varchar, key_type varchar,"
             " key_value varchar, match_key varchar, is_first_of_key boolean, matched_on varchar,"
-            f" {KEY_HASH}",
+            f" {KEY_HASH}, {BUILD_NUMBER}",
             [
                 (sync, destination, cohort_id, *_key(destination, who, key, one))
                 for sync, destination, cohort_id in syncs
