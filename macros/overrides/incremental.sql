@@ -1,8 +1,8 @@
 {#-
   A table that takes in what is new by the model's strategy, or is made anew where it is not there yet or
   `--full-refresh` asks for it. See `table`; what dbt-duckdb does besides (widening columns, indexes,
-  grants, foreign keys) nothing here has. Columns go by their names: a new one that the table lacks is an
-  error of DuckDB's, and nothing has to be asked before.
+  grants, foreign keys) nothing here has. Columns go by their names: where rows come into a table that lacks
+  one of them, DuckDB says so, and nothing has to be asked before.
 -#}
 {% materialization incremental, adapter='duckdb' %}
 
@@ -13,20 +13,21 @@
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-  {%- set new_rows = target if is_anew else make_temp_relation(target) -%}
+  {%- set strategy = config.get('incremental_strategy') -%}
+  {%- set temporary = make_temp_relation(target) -%}
   {% call statement('main') -%}
     {%- if is_anew -%}
       {{ replace_table(existing, target, compiled_code) }}
     {%- else -%}
-      {{ adapter.get_incremental_strategy_macro(context, config.get('incremental_strategy'))({
+      {{ adapter.get_incremental_strategy_macro(context, strategy)({
           'target_relation': target,
-          'temp_relation': new_rows,
+          'temp_relation': temporary,
           'unique_key': config.get('unique_key'),
           'query': compiled_code,
       }) }}
     {%- endif -%}
   {%- endcall %}
-  {%- do hold_contract(new_rows) %}
+  {%- do hold_contract(temporary if strategy == 'supersede' and not is_anew else target) %}
 
   {{ run_hooks(post_hooks, inside_transaction=True) }}
   {{ adapter.commit() }}

@@ -147,14 +147,14 @@ unproven as materialized (
         on segments.segment_number = wanted_sums.segment_number
     left join told_sums
         on segments.segment_number = told_sums.segment_number
-    where not (
+    where (
         segments.is_one_name
         and segments.keys_count - coalesce(wanted_sums.keys_count, 0)
         = segments.confirmed_count - coalesce(told_sums.confirmed_count, 0)
         and segments.in_doubt_count = coalesce(told_sums.in_doubt_count, 0)
         and xor(segments.keys_hash, coalesce(wanted_sums.keys_hash, 0))
         = xor(segments.confirmed_hash, coalesce(told_sums.confirmed_hash, 0))
-    )
+    ) is not true
 
 ),
 

@@ -63,7 +63,7 @@ select
     coalesce(known.in_doubt_count, 0) as in_doubt_count,
     coalesce(desired.keys_hash, 0) as keys_hash,
     coalesce(known.confirmed_hash, 0) as confirmed_hash,
-    -- Of a key that is wanted and confirmed nothing else can differ.
+    -- Then a key that is wanted, confirmed and not in doubt is settled.
     segments.is_current
     and coalesce(known.smallest_cohort_name, syncs.cohort_name) = syncs.cohort_name
     and coalesce(known.largest_cohort_name, syncs.cohort_name) = syncs.cohort_name as is_one_name,

@@ -63,7 +63,7 @@ members as (
 
 ),
 
--- Apart from all of them, so that where every member has a key nothing is read.
+-- Apart from all of them: of row groups in which every row has a key's hash nothing is read.
 without_key as (
 
     select

@@ -1,6 +1,6 @@
 -- One row per sync and person touched by this build who had a key before it; none if all is anew.
--- With the keys they have now: where a cohort and its destination may differ since. Nobody may rely
--- on it: what a build that was cut short has replaced is not here.
+-- With the keys they have now: where a cohort and its destination may differ since. Not all there
+-- is: what a build that was cut short has replaced is not here.
 {{ config(meta={'part': 'keys'}) }}
 {% set anew = resolves_anew('keys') -%}
 

@@ -19,7 +19,13 @@ _INPUTS = resources.files("relay.plan").joinpath("inputs.sql").read_text(encodin
 # Beside the inputs, in `raw.built`: the project that they were built by.
 _PROJECT = "the project"
 
-_BUILD = ("build", "--exclude-resource-type", "unit_test", "--no-write-json")
+_BUILD = (
+    "build",
+    "--exclude-resource-type",
+    "unit_test",
+    "--no-write-json",
+    "--cache-selected-only",
+)
 _DUE = "due"
 # Tests that come with a model are not run with it.
 _DUE_ONLY = ("--indirect-selection", "empty", "--select", f"tag:{_DUE}")

@@ -108,31 +108,35 @@ def rehearse(home: Path, world: World, *, emulators: Emulators, console: Console
     settings = load_settings(home, environ={})
     begin(settings.home, {"people": len(world.script.people)})
     read_project_ahead(settings)
+    # One lock for all: closing the warehouse at the end of each step would write a checkpoint.
+    with warehouse.lock(settings.home, "make run"):
+        return _three_days(home, world, emulators, console)
+
+
+def _three_days(home: Path, world: World, emulators: Emulators, console: Console) -> Rehearsal:
     days = [world.at(step) for step in (1, 2, 3)]
     first = _synced(home, days[0], None, emulators, console, "Day 1: the first sync is whole")
     second = _synced(home, days[1], days[0], emulators, console, "Day 2: only the difference")
     settings = _arrived(home, days[2], days[1], emulators, console, "Day 3: a bad export is held")
-    with warehouse.lock(settings.home, "relay plan"):
-        _tell_loads(load(settings, (), threading.Event()), console)
-        held = make_plan(settings, PlanRequest())
+    _tell_loads(load(settings, (), threading.Event()), console)
+    held = make_plan(settings, PlanRequest())
     console.print(plan_table(held.syncs), end="")
     plan = held.plan
     if plan is None or not held.is_held:
         raise RelayError("the bad export of day 3 was not held: the guard is broken")
     console.print(f"\n[bold]Approved all the same: relay apply --approve {HELD_SYNC}[/bold]")
-    with warehouse.lock(settings.home, "relay apply"):
-        approved = apply_sealed(settings, plan.plan_id, approve=(HELD_SYNC,))
-        console.print(applied_table(approved), end="")
-        console.print(f"\n[bold]And taken back: relay undo {plan.plan_id}[/bold]")
-        # Some minutes later: CleverTap goes by the time of an event, to the second.
-        settings = _settings(home, days[2], emulators, later=timedelta(minutes=10))
-        undone = make_undo(settings, plan.plan_id)
-        console.print(plan_table(undone.syncs), end="")
-        if undone.plan is None:
-            raise RelayError(f"nothing of {plan.plan_id} could be undone")
-        names = tuple(one.name for one in undone.syncs)
-        taken_back = apply_sealed(settings, undone.plan.plan_id, approve=names)
-        console.print(applied_table(taken_back), end="")
+    approved = apply_sealed(settings, plan.plan_id, approve=(HELD_SYNC,))
+    console.print(applied_table(approved), end="")
+    console.print(f"\n[bold]And taken back: relay undo {plan.plan_id}[/bold]")
+    # Some minutes later: CleverTap goes by the time of an event, to the second.
+    settings = _settings(home, days[2], emulators, later=timedelta(minutes=10))
+    undone = make_undo(settings, plan.plan_id)
+    console.print(plan_table(undone.syncs), end="")
+    if undone.plan is None:
+        raise RelayError(f"nothing of {plan.plan_id} could be undone")
+    names = tuple(one.name for one in undone.syncs)
+    taken_back = apply_sealed(settings, undone.plan.plan_id, approve=names)
+    console.print(applied_table(taken_back), end="")
     return Rehearsal(first, second, held, approved, undone, taken_back)
 
 
@@ -192,11 +196,7 @@ def _load_files(
     """
     for body in moment.moengage_bodies():
         land_body(settings.home, BytesIO(body), sha256(body).hexdigest(), moment.now)
-    with (
-        TemporaryDirectory() as folder,
-        warehouse.lock(settings.home, "relay load"),
-        warehouse.connect(settings) as connection,
-    ):
+    with TemporaryDirectory() as folder, warehouse.connect(settings) as connection:
         place = Path(folder)
         merges = _written(place / "merges", moment.merge_files(before.now if before else None))
         if merges:
