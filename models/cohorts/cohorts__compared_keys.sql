@@ -8,7 +8,7 @@
     )
 }}
 -- Of more, as after a first sync, it is less work to compare all keys.
-{% set most_suspects = 100000 -%}
+{% set most_suspects = 10000 -%}
 
 with
 
