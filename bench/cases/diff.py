@@ -66,7 +66,9 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
         )
         against_join = alternate(whole, joined, rounds, warm_up=True)
         unchanged = alternate(_diff(few, after_few, models, "present"), whole, rounds)
-        few_moved = alternate(_diff(few, after_few, models, "few", anew=False), whole, rounds)
+        few_moved = alternate(
+            _diff(few, after_few, models, "few", anew=False), whole, rounds, warm_up=True
+        )
         yardstick = f"one full outer join of the keys of all {len(SYNCS)} syncs"
         return [
             _figure("diff_five_destinations", size, against_join, yardstick),

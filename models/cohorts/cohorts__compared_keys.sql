@@ -29,7 +29,22 @@ desired as not materialized (
 
 known as not materialized (
 
-    select * from {{ ref('ledger__confirmed_keys') }}
+    select
+        sync_name,
+        segment,
+        key_type,
+        match_key,
+        key_hash,
+        key_value,
+        cohort_name,
+        person_ids,
+        anchors,
+        is_confirmed,
+        is_in_doubt,
+        is_resend_decided,
+        is_parked,
+        doubt_seq
+    from {{ ref('ledger__confirmed_keys') }}
 
 ),
 
@@ -45,7 +60,7 @@ refused as (
         rejected_payload_hash,
         rejection_code,
         rejection_text
-    from known
+    from {{ ref('ledger__confirmed_keys') }}
     where is_parked and rejected_payload_hash is not null
 
 ),
@@ -236,7 +251,7 @@ told_keys as (
 told as (
 
     select
-        told_keys.* exclude (rejected_payload_hash, rejection_code, rejection_text),  -- noqa: RF02
+        told_keys.*,
         told_keys.is_in_doubt
         and segments.on_unknown = 'hold'
         and not told_keys.is_resend_decided as is_frozen,

@@ -1,8 +1,8 @@
 """dbt's models as plain SQL: compiled once, run in DuckDB without dbt, on tables a test has made.
 
 So that a property test may run the rules hundreds of times. An incremental model runs as its full
-refresh, or, where a test asks for it, as dbt runs it again: its incremental branch, then
-delete and insert by its unique key. Hooks do not run.
+refresh, or, where a test asks for it, as dbt runs it again: its incremental branch, whose rows take
+the place of all, or of those with the same unique key. Hooks do not run.
 """
 
 import copy
@@ -129,14 +129,17 @@ class CompiledModels:
 
     def _take_in(self, connection: DuckDBPyConnection, name: str, relation: str) -> None:
         node = self._incremental_nodes[name]
-        connection.execute(f"create or replace temp table news as {_code_of(node)}")
         if node["config"]["incremental_strategy"] == "replace_all":
-            connection.execute(f"delete from {relation}")
-        else:
-            key = node["config"]["unique_key"]
-            columns = [key] if isinstance(key, str) else key
-            same = " and ".join(f"old.{column} = news.{column}" for column in columns)
-            connection.execute(f"delete from {relation} as old using news where {same}")
+            following = f"{node['schema']}.{node['alias']}__following"
+            connection.execute(f"create or replace table {following} as {_code_of(node)}")
+            connection.execute(f"drop table {relation}")
+            connection.execute(f"alter table {following} rename to {node['alias']}")
+            return
+        connection.execute(f"create or replace temp table news as {_code_of(node)}")
+        key = node["config"]["unique_key"]
+        columns = [key] if isinstance(key, str) else key
+        same = " and ".join(f"old.{column} = news.{column}" for column in columns)
+        connection.execute(f"delete from {relation} as old using news where {same}")
         connection.execute(f"insert into {relation} by name select * from news")
 
 
