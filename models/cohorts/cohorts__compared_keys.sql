@@ -29,22 +29,7 @@ desired as not materialized (
 
 known as not materialized (
 
-    select
-        sync_name,
-        segment,
-        key_type,
-        match_key,
-        key_hash,
-        key_value,
-        cohort_name,
-        person_ids,
-        anchors,
-        is_confirmed,
-        is_in_doubt,
-        is_resend_decided,
-        is_parked,
-        doubt_seq
-    from {{ ref('ledger__confirmed_keys') }}
+    select * from {{ ref('ledger__confirmed_keys') }}
 
 ),
 
@@ -60,7 +45,7 @@ refused as (
         rejected_payload_hash,
         rejection_code,
         rejection_text
-    from {{ ref('ledger__confirmed_keys') }}
+    from known
     where is_parked and rejected_payload_hash is not null
 
 ),

@@ -5,7 +5,6 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_all',
-        on_schema_change='fail',
         pre_hook="{{ remember_seen_load(this) }}"
     )
 }}
