@@ -1,4 +1,4 @@
-"""The diff of five syncs: against one full outer join, over a long history, and unchanged."""
+"""The diff of five syncs: against one full join and one sync, after much history, unchanged."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,10 +33,12 @@ ONE_FULL_JOIN = """
 
 
 def prepare(folder: Path, size: int) -> None:
-    """The same cohort after few plans and, unless it is a large one, after many."""
+    """One cohort after few plans, with five syncs and with one; after many, unless it is large."""
     models = _models(folder)
-    for plans in (FEW_PLANS, MANY_PLANS)[: 2 if size <= MEMBERS_WITH_HISTORY else 1]:
-        membership = _membership(folder, size, plans)
+    memberships = [_membership(folder, size, FEW_PLANS), _with_one_sync(folder, size)]
+    if size <= MEMBERS_WITH_HISTORY:
+        memberships.append(_membership(folder, size, MANY_PLANS))
+    for membership in memberships:
         membership.make(models)
         with duckdb.connect(str(membership.path)) as connection:
             connection.execute(
@@ -48,6 +50,7 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
     """Each diff in a transaction that is taken back, so that every round finds the same."""
     models = _models(folder)
     few = _membership(folder, size, FEW_PLANS)
+    of_one = _with_one_sync(folder, size)
     with _one_thread(few) as after_few:
         figures = []
         if size <= MEMBERS_WITH_HISTORY:
@@ -58,13 +61,32 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
             figures.append(_figure(name, size, history, f"the diff after {FEW_PLANS} plans"))
         few.diff(after_few, models, folds=True)
         whole = _diff(few, after_few, models, "next")
+        moved = _diff(few, after_few, models, "next", anew=False)
         joined = _taken_back(
             after_few,
             lambda: after_few.execute(ONE_FULL_JOIN),
             lambda: few.check(after_few, "joined", "next"),
             before=lambda: few.want(after_few, "next"),
         )
-        against_join = alternate(whole, joined, rounds, warm_up=True)
+        against_join = alternate(moved, joined, rounds, warm_up=True)
+        all_against_join = alternate(whole, joined, rounds, warm_up=True)
+        one_join = median_cpu(against_join.theirs)
+        with _one_thread(of_one) as after_one:
+            of_one.diff(after_one, models, folds=True)
+            each = [
+                _each_destination(name, size, pairs, one_join)
+                for name, pairs in {
+                    "diff_each_destination": alternate(
+                        _finding(few, after_few, models),
+                        _finding(of_one, after_one, models),
+                        rounds,
+                        warm_up=True,
+                    ),
+                    "diff: what each further destination adds, changes written down": alternate(
+                        moved, _diff(of_one, after_one, models, "next", anew=False), rounds
+                    ),
+                }.items()
+            ]
         unchanged = alternate(_diff(few, after_few, models, "present"), whole, rounds)
         few_moved = alternate(
             _diff(few, after_few, models, "few", anew=False), whole, rounds, warm_up=True
@@ -72,9 +94,11 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
         yardstick = f"one full outer join of the keys of all {len(SYNCS)} syncs"
         return [
             _figure("diff_five_destinations", size, against_join, yardstick),
+            *each,
+            _figure("diff_all_keys", size, all_against_join, yardstick),
             *figures,
-            _figure("diff_unchanged", size, unchanged, "the diff above"),
-            _figure("diff_few", size, few_moved, "the diff above"),
+            _figure("diff_unchanged", size, unchanged, "the diff of all keys"),
+            _figure("diff_few", size, few_moved, "the diff of all keys"),
             *(_peers(few, after_few, size) if size <= MEMBERS_WITH_HISTORY else []),
         ]
 
@@ -104,6 +128,12 @@ def _membership(folder: Path, size: int, plans: int) -> Membership:
     return Membership(folder / f"after-{plans}.duckdb", size, plans)
 
 
+def _with_one_sync(folder: Path, size: int) -> Membership:
+    """As after few plans."""
+    name, sync = list(SYNCS.items())[-1]
+    return Membership(folder / "one-sync.duckdb", size, FEW_PLANS, {name: sync})
+
+
 def _one_thread(membership: Membership) -> DuckDBPyConnection:
     """Open it with one thread of the engine, for both sides: CPU seconds are to be those of work.
 
@@ -131,6 +161,19 @@ def _diff(
         lambda: membership.diff(connection, models, folds=folds),
         lambda: membership.check(connection, "cohorts.membership_changes", state),
         before=lambda: membership.want(connection, state, anew=anew),
+    )
+
+
+def _finding(
+    membership: Membership, connection: DuckDBPyConnection, models: CompiledModels
+) -> Side[None]:
+    """What a build runs up to the keys that differ, after a snapshot of which a hundredth moved."""
+    found = "(select sync_name, list_name as action, match_key from cohorts.compared_keys)"
+    return _taken_back(
+        connection,
+        lambda: membership.find(connection, models),
+        lambda: membership.check(connection, found, "next"),
+        before=lambda: membership.want(connection, "next", anew=False),
     )
 
 
@@ -166,6 +209,24 @@ def _figure(name: str, size: int, pairs: Pairs, yardstick: str) -> Figure:
         ratios[-1],
         against=f"{yardstick}, {median_cpu(pairs.theirs):.2f} CPU s",
         note="with the fold of the last plan's answers" if name == "diff_history" else "",
+    )
+
+
+def _each_destination(name: str, size: int, pairs: Pairs, one_join: float) -> Figure:
+    """What each sync but the first costs, as a share of the join of all five."""
+    shares = sorted(
+        (five.cpu - one.cpu) / (len(SYNCS) - 1) / one_join
+        for five, one in zip(pairs.ours, pairs.theirs, strict=True)
+    )
+    return Figure(
+        name,
+        size,
+        shares[len(shares) // 2],
+        median_cpu(pairs.ours),
+        best_wall(pairs.ours),
+        shares[0],
+        shares[-1],
+        against=f"of one sync {median_cpu(pairs.theirs):.2f} CPU s, the join {one_join:.2f} CPU s",
     )
 
 

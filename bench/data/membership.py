@@ -5,7 +5,8 @@ leave and 200 enter at the top. So who is confirmed after any number of plans is
 is who is wanted now.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -26,6 +27,7 @@ A_PLAN = 200
 # Who leaves in a minute, and as many enter.
 A_FEW = 100
 ROWS_A_REQUEST = 1000
+FOUND = "cohorts__compared_keys"
 CHANGES = ("cohorts__membership_changes", "cohorts__sync_totals")
 # What the ledger's room holds; a build leaves it alone where no ledger line and no plan is new.
 FOLDED = ("ledger__request_outcomes", "ledger__key_states", "ledger__segments")
@@ -39,11 +41,13 @@ class Membership:
         path: Its file.
         members: How many there are at any time.
         plans: How many were sent, the first of which added everybody.
+        syncs: By their names, destination and `on_unknown`.
     """
 
     path: Path
     members: int
     plans: int
+    syncs: Mapping[str, tuple[str, str]] = field(default_factory=SYNCS.copy)
 
     @property
     def confirmed(self) -> tuple[int, int]:
@@ -82,6 +86,10 @@ class Membership:
         """
         models.run(connection, CHANGES, given=GIVEN if folds else (*GIVEN, *FOLDED), again=True)
 
+    def find(self, connection: DuckDBPyConnection, models: CompiledModels) -> None:
+        """Find the keys that differ, without saying why and as what they are to be sent."""
+        models.run(connection, [FOUND], given=(*GIVEN, *FOLDED), again=True)
+
     def want(self, connection: DuckDBPyConnection, state: str, *, anew: bool = True) -> None:
         """Let identity say who is to be a member now.
 
@@ -100,12 +108,18 @@ class Membership:
         )
 
     def check(self, connection: DuckDBPyConnection, changes: str, state: str) -> None:
-        """Compare the changes with the truth: of each sync, who is added and who is removed."""
+        """Compare the changes with the truth: of each sync, who is added and who is removed.
+
+        Args:
+            connection: Of the database.
+            changes: What to read them from: `sync_name`, `action` and `match_key`.
+            state: As `want` was told.
+        """
         moved = self.moved[state]
         first, last = self.confirmed
         truth = {
             (sync, *change)
-            for sync in SYNCS
+            for sync in self.syncs
             for change in (
                 ("added", moved, _sum_of(connection, last + 1, last + moved)),
                 ("removed", moved, _sum_of(connection, first, first + moved - 1)),
@@ -129,7 +143,7 @@ def _sum_of(connection: DuckDBPyConnection, first: int, last: int) -> int:
 
 
 def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None:
-    lay_out_cohort(connection, SYNCS)
+    lay_out_cohort(connection, membership.syncs)
     ever = max(membership.wanted(state)[1] for state in membership.moved)
     connection.execute(
         "create table people as select *, 'p_' || replace(anchor_key::varchar, '-', '')"
@@ -152,7 +166,7 @@ def _make_inputs(connection: DuckDBPyConnection, membership: Membership) -> None
         " key_value varchar, match_key varchar, is_first_of_key boolean, build_number integer,"
         f" {KEY_HASH})"
     )
-    for name, (destination, _) in SYNCS.items():
+    for name, (destination, _) in membership.syncs.items():
         connection.execute(
             "insert into all_keys select number, ?, ?, '7', anchor_key, person_id, 'ok',"
             " 'identity', match_key, match_key, true, if(number <= ?, 1, 2) from people",

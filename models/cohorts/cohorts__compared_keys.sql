@@ -7,8 +7,9 @@
         incremental_strategy='replace_all'
     )
 }}
--- Of more, as after a first sync, it is less work to compare all keys.
-{% set most_suspects = 10000 -%}
+{% set among_rows = '(select keys_count from totals)' -%}
+-- Of two filters on a table, here for keys and for segments, the engine expects the less of it.
+{% set among_rows_of_segments = '(select keys_count // 4 from totals)' -%}
 
 with
 
@@ -16,6 +17,14 @@ segments as (
 
     select * from {{ ref('cohorts__segments') }}
     where not is_unchanged
+
+),
+
+-- Beside these, keys are few or many.
+totals as (
+
+    select cast(greatest(sum(keys_count), sum(confirmed_count)) as bigint) as keys_count
+    from segments
 
 ),
 
@@ -33,32 +42,11 @@ known as not materialized (
 
 ),
 
--- Of nearly every key nothing was refused, and of nearly none is anything in doubt: where no row of
--- a row group has a value, nothing else of it is read.
-refused as (
-
-    select
-        sync_name,
-        segment,
-        key_type,
-        match_key,
-        rejected_payload_hash,
-        rejection_code,
-        rejection_text
-    from known
-    where is_parked and rejected_payload_hash is not null
-
-),
-
 -- What differed at the last build, who was touched by this one, and what is in doubt.
 suspects as materialized (
 
     {% if is_incremental() -%}
         select key_hash from {{ this }}
-        where
-            (
-                select count(*) as rows_count from {{ this }}
-            ) <= {{ most_suspects }}
         union all
     {% endif -%}
     select key_hash from {{ ref('identity__replaced_keys') }}
@@ -75,43 +63,72 @@ suspects as materialized (
 
 ),
 
+-- Of more than a quarter, as after a first sync, it is less work to compare all keys.
+suspects_counted as (
+
+    select count(suspects.key_hash) <= greatest(1000, any_value(totals.keys_count) // 4) as are_few
+    from totals
+    left join suspects
+        on true
+
+),
+
 few_suspects as materialized (
 
-    select key_hash from suspects
-    where
-        (
-            select count(counted.key_hash) from suspects as counted
-        ) <= {{ most_suspects }}
-    -- Tells the engine that they are few: else it looks for all keys among them.
-    limit {{ most_suspects }}
+    -- From a list, so that the engine takes them for few: else it looks for all keys among them.
+    select unnest(key_hashes) as key_hash
+    from (
+        select list(distinct suspects.key_hash) as key_hashes
+        from suspects
+        inner join suspects_counted
+            on suspects_counted.are_few
+    ) as listed
 
 ),
 
-suspects_wanted as materialized (
+-- Looked up apart from their segments, whose names would be compared with those of every key.
+suspects_desired as materialized (
 
     select
-        segments.segment_number,
-        desired.key_hash,
-        desired.key_type,
-        desired.match_key,
-        desired.key_value,
-        desired.anchor_key
+        sync_name,
+        key_hash,
+        key_type,
+        match_key,
+        key_value,
+        anchor_key
     from desired
-    inner join segments
-        on desired.sync_name = segments.sync_name and segments.is_current
-    where desired.key_hash in ({{ keys_of('few_suspects', 'key_hash') }})
+    where key_hash in ({{ keys_of('few_suspects', 'key_hash', among_rows) }})
 
 ),
 
-suspects_told as materialized (
+suspects_known as materialized (
+
+    select * from known
+    where key_hash in ({{ keys_of('few_suspects', 'key_hash', among_rows) }})
+
+),
+
+suspects_wanted as (
 
     select
         segments.segment_number,
-        known.*
-    from known
+        suspects_desired.* exclude (sync_name)  -- noqa: RF02
+    from suspects_desired
     inner join segments
-        on known.sync_name = segments.sync_name and known.segment = segments.segment
-    where known.key_hash in ({{ keys_of('few_suspects', 'key_hash') }})
+        on suspects_desired.sync_name = segments.sync_name and segments.is_current
+
+),
+
+suspects_told as (
+
+    select
+        segments.segment_number,
+        suspects_known.*
+    from suspects_known
+    inner join segments
+        on
+            suspects_known.sync_name = segments.sync_name
+            and suspects_known.segment = segments.segment
 
 ),
 
@@ -186,7 +203,7 @@ sides as (
 
 ),
 
-unsettled as (
+unsettled as materialized (
 
     select key_hash from sides
     group by key_hash
@@ -213,7 +230,7 @@ wanted as (
     from desired
     inner join unproven as segments
         on desired.sync_name = segments.sync_name and segments.is_current
-    where desired.key_hash in ({{ keys_of('unsettled', 'key_hash') }})
+    where desired.key_hash in ({{ keys_of('unsettled', 'key_hash', among_rows_of_segments) }})
 
 ),
 
@@ -229,7 +246,7 @@ told_keys as (
     from known
     inner join unproven as segments
         on known.sync_name = segments.sync_name and known.segment = segments.segment
-    where known.key_hash in ({{ keys_of('unsettled', 'key_hash') }})
+    where known.key_hash in ({{ keys_of('unsettled', 'key_hash', among_rows_of_segments) }})
 
 ),
 
@@ -265,6 +282,9 @@ compared as (
         told.cohort_name as known_cohort_name,
         told.person_ids as known_person_ids,
         told.anchors as known_anchors,
+        if(told.is_parked, told.rejected_payload_hash, null) as rejected_payload_hash,
+        if(told.is_parked, told.rejection_code, null) as rejection_code,
+        if(told.is_parked, told.rejection_text, null) as rejection_text,
         -- Where a repeat may be harmful, what is in doubt waits for a person and is in no list.
         case
             when told.is_frozen then 'frozen'
@@ -306,16 +326,10 @@ select
     compared.known_cohort_name,
     compared.known_person_ids,
     compared.known_anchors,
-    refused.rejected_payload_hash,
-    refused.rejection_code,
-    refused.rejection_text
+    compared.rejected_payload_hash,
+    compared.rejection_code,
+    compared.rejection_text
 from compared
 inner join segments
     on compared.segment_number = segments.segment_number
-left join refused
-    on
-        segments.sync_name = refused.sync_name
-        and segments.segment = refused.segment
-        and compared.key_type = refused.key_type
-        and compared.match_key = refused.match_key
 where compared.list_name is not null
