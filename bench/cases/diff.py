@@ -59,6 +59,7 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
             )
             name = "diff_history"
             figures.append(_figure(name, size, history, f"the diff after {FEW_PLANS} plans"))
+        few.want(after_few, "present")
         few.diff(after_few, models, folds=True)
         whole = _diff(few, after_few, models, "next")
         moved = _diff(few, after_few, models, "next", anew=False)
@@ -83,7 +84,10 @@ def measure(folder: Path, size: int, rounds: int) -> list[Figure]:
                         warm_up=True,
                     ),
                     "diff: what each further destination adds, changes written down": alternate(
-                        moved, _diff(of_one, after_one, models, "next", anew=False), rounds
+                        moved,
+                        _diff(of_one, after_one, models, "next", anew=False),
+                        rounds,
+                        warm_up=True,
                     ),
                 }.items()
             ]
@@ -112,12 +116,13 @@ def _history(folder: Path, size: int, rounds: int, after_few: Side[None]) -> Pai
 
 
 def alone(folder: Path, size: int) -> None:
-    """The diff once, in an engine with the limit that dbt's has."""
+    """The diff of who moved, and of all keys, in an engine with the limit that dbt's has."""
     membership = _membership(folder, size, FEW_PLANS)
     models = _models(folder)
     with duckdb.connect(str(membership.path)) as connection:
         connection.execute(f"set memory_limit = '{Environment().relay_memory}'")
-        _diff(membership, connection, models, "next", folds=True).once()
+        for anew in (False, True):
+            _diff(membership, connection, models, "next", anew=anew, folds=True).once()
 
 
 def _models(folder: Path) -> CompiledModels:

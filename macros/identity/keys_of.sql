@@ -8,22 +8,22 @@
 
     The filter is as large as the list is long, lets one row in some hundred pass that has none of the keys,
     and so has the other columns read nearly everywhere. Of a list with every key up to sixteen times
-    it lets through one in some hundred thousand. With more rows in the list than the engine expects to find
-    in the table there is no filter: so a key is there as often as a share of the table's rows allows.
+    it lets through one in some hundred thousand. But of a list with more rows than the engine expects of
+    the table, by its own guess, there is no filter at all.
 
-    relation:     a CTE or table; read twice where `among_rows` is given.
-    key:          its column; null names nobody.
-    among_rows:   how many rows the table has, where that is at hand: an expression without a row to go by.
+    relation:  a CTE or table; read twice where `expected` is given.
+    key:       its column; null names nobody.
+    expected:  fewer rows than the engine expects of the table: an expression. None: each key once.
 -#}
-{% macro keys_of(relation, key, among_rows=none) -%}
-    {%- if among_rows is none -%}
+{% macro keys_of(relation, key, expected=none) -%}
+    {%- if expected is none -%}
         select {{ key }} from {{ relation }} where hash({{ key }}) is not null
     {%- else -%}
         select repeated.{{ key }}
         from (
             select
                 unnest(repeat([{{ key }}], (
-                    select least(16, 1 + {{ among_rows }} // 16 // count(*)) from {{ relation }}
+                    select least(16, greatest(1, {{ expected }} // count(*))) from {{ relation }}
                 ))) as {{ key }}
             from {{ relation }}
         ) as repeated

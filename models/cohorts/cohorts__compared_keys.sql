@@ -7,9 +7,12 @@
         incremental_strategy='replace_all'
     )
 }}
-{% set among_rows = '(select keys_count from totals)' -%}
--- Of two filters on a table, here for keys and for segments, the engine expects the less of it.
-{% set among_rows_of_segments = '(select keys_count // 4 from totals)' -%}
+-- Fewer than the engine expects: by its guess each of two conditions lets a fifth of a side
+-- through, and a join to segments a sixtieth.
+{% set expected_desired = '(select desired_count // 32 from totals)' -%}
+{% set expected_known = '(select known_count // 32 from totals)' -%}
+{% set expected_desired_in_segments = '(select desired_count // 64 from totals)' -%}
+{% set expected_known_in_segments = '(select known_count // 64 from totals)' -%}
 
 with
 
@@ -20,11 +23,12 @@ segments as (
 
 ),
 
--- Beside these, keys are few or many.
 totals as (
 
-    select cast(greatest(sum(keys_count), sum(confirmed_count)) as bigint) as keys_count
-    from segments
+    select
+        cast(sum(keys_count) as bigint) as desired_count,
+        cast(sum(confirmed_count) as bigint) as known_count
+    from {{ ref('cohorts__segments') }}
 
 ),
 
@@ -42,34 +46,62 @@ known as not materialized (
 
 ),
 
--- What differed at the last build, who was touched by this one, and what is in doubt.
+-- What differed at the last build, who was touched by this one, and what is in doubt or refused.
 suspects as materialized (
 
     {% if is_incremental() -%}
-        select key_hash from {{ this }}
+        select
+            sync_name,
+            key_hash
+        from {{ this }}
         union all
     {% endif -%}
-    select key_hash from {{ ref('identity__replaced_keys') }}
+    select
+        sync_name,
+        key_hash
+    from {{ ref('identity__replaced_keys') }}
     where key_hash is not null
     union all
-    select desired.key_hash
+    select
+        desired.sync_name,
+        desired.key_hash
     from desired
     inner join {{ ref('identity__scope') }} as scope
         on desired.build_number >= scope.build_number
     where not scope.keys_is_new
+    -- Nearly no key is in doubt or refused: of row groups without a value nothing else is read.
     union all
-    select key_hash from known
+    select
+        sync_name,
+        key_hash
+    from known
     where is_in_doubt and doubt_seq is not null
+    union all
+    select
+        sync_name,
+        key_hash
+    from known
+    where is_parked and rejected_payload_hash is not null
 
 ),
 
--- Of more than a quarter, as after a first sync, it is less work to compare all keys.
-suspects_counted as (
+-- Of a sync with more, as after its first plan, it is less work to compare all keys.
+syncs_with_few as (
 
-    select count(suspects.key_hash) <= greatest(1000, any_value(totals.keys_count) // 4) as are_few
-    from totals
-    left join suspects
-        on true
+    select counted.sync_name
+    from (
+        select
+            sync_name,
+            count(*) as suspects_count
+        from suspects
+        group by sync_name
+    ) as counted
+    inner join segments
+        on counted.sync_name = segments.sync_name
+    group by counted.sync_name, counted.suspects_count
+    having
+        counted.suspects_count
+        <= greatest(1000, sum(greatest(segments.keys_count, segments.confirmed_count)) // 4)
 
 ),
 
@@ -80,13 +112,12 @@ few_suspects as materialized (
     from (
         select list(distinct suspects.key_hash) as key_hashes
         from suspects
-        inner join suspects_counted
-            on suspects_counted.are_few
+        semi join syncs_with_few
+            on suspects.sync_name = syncs_with_few.sync_name
     ) as listed
 
 ),
 
--- Looked up apart from their segments, whose names would be compared with those of every key.
 suspects_desired as materialized (
 
     select
@@ -97,14 +128,22 @@ suspects_desired as materialized (
         key_value,
         anchor_key
     from desired
-    where key_hash in ({{ keys_of('few_suspects', 'key_hash', among_rows) }})
+    where
+        sync_name in (
+            select segments.sync_name from segments
+        )
+        and key_hash in ({{ keys_of('few_suspects', 'key_hash', expected_desired) }})
 
 ),
 
 suspects_known as materialized (
 
     select * from known
-    where key_hash in ({{ keys_of('few_suspects', 'key_hash', among_rows) }})
+    where
+        sync_name in (
+            select segments.sync_name from segments
+        )
+        and key_hash in ({{ keys_of('few_suspects', 'key_hash', expected_known) }})
 
 ),
 
@@ -177,7 +216,8 @@ unproven as materialized (
 
 -- Nearly every key is wanted just where it is settled. Both sides of such a key take each other
 -- out, so that only the others are read in full: those of one hash, of whichever segment. Where a
--- side was hashed by another version of the engine, more keys are read, and no fewer.
+-- side was hashed by another version of the engine, more keys are read, and no fewer: also under
+-- the hash by which the ledger has what is in doubt or refused.
 sides as (
 
     select
@@ -209,8 +249,11 @@ unsettled as materialized (
     group by key_hash
     having bit_xor(side) != 0
     union all
-    select key_hash from known
-    where is_in_doubt = true
+    select known.key_hash
+    from known
+    inner join unproven as segments
+        on known.sync_name = segments.sync_name and known.segment = segments.segment
+    where known.is_in_doubt or known.is_parked
 
 ),
 
@@ -230,7 +273,10 @@ wanted as (
     from desired
     inner join unproven as segments
         on desired.sync_name = segments.sync_name and segments.is_current
-    where desired.key_hash in ({{ keys_of('unsettled', 'key_hash', among_rows_of_segments) }})
+    where
+        desired.key_hash in (
+            {{ keys_of('unsettled', 'key_hash', expected_desired_in_segments) }}
+        )
 
 ),
 
@@ -246,7 +292,7 @@ told_keys as (
     from known
     inner join unproven as segments
         on known.sync_name = segments.sync_name and known.segment = segments.segment
-    where known.key_hash in ({{ keys_of('unsettled', 'key_hash', among_rows_of_segments) }})
+    where known.key_hash in ({{ keys_of('unsettled', 'key_hash', expected_known_in_segments) }})
 
 ),
 
