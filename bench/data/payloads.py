@@ -129,4 +129,5 @@ def seal_plan(folder: Path, home: Home) -> Plan:
             undoes=None,
             syncs=[sync],
             files=sealed.files,
+            suppress=None,
         )

@@ -58,6 +58,7 @@ last_sent as (
     select
         last_lines.sync_name,
         plan_syncs.cohort_name,
+        plan_syncs.destination,
         plan_syncs.created_at
     from last_lines
     inner join plan_syncs
@@ -112,6 +113,7 @@ select
     coalesce(last_lines.is_paused, false) as is_paused,
     missing.sync_name is not null as is_ledger_missing,
     last_sent.cohort_name as sent_cohort_name,
+    last_sent.destination as sent_destination,
     planned.last_plan_id,
     last_lines.last_sent_plan_id,
     planned.last_planned_at,

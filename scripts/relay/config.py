@@ -312,6 +312,12 @@ class Config(Entry):
         """Every sync, import and export, in the order of the file's lists."""
         return (*self.cohort_syncs, *self.event_imports, *self.event_exports)
 
+    def has_sync(self, name: str) -> bool:
+        """Whether that is a sync, or one of those that an entry for every cohort stands for."""
+        every = [one.name for one in self.cohort_syncs if one.cohort_id == ALL_COHORTS]
+        is_of_every = any(name.startswith(f"{prefix}-") for prefix in every)
+        return is_of_every or any(name == one.name for one in self.syncs)
+
     def guard_of(self, sync: CohortSync) -> Guard:
         """The guard of one sync: its own numbers, the file's where it has none."""
         return self.guard.model_copy(update=sync.guard.model_dump(exclude_none=True))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from relay.apply.ledger import Ledger
 from relay.apply.outgoing import Outgoing, read_all_outgoing
-from relay.apply.standing import stale_syncs
+from relay.apply.standing import check_has_rows, pause_undone, stale_syncs
 from relay.apply.state import SyncHistory, histories
 from relay.errors import ConfigurationError, PlanError
 from relay.plan.manifest import Plan
@@ -28,17 +28,24 @@ def confirm(
         ledger: Open.
         plan: The plan.
         at: When; it becomes the time of delivery.
-        syncs: Only these; None for every sync that is ready or held.
+        syncs: Only these; None for every sync but those that are held and not approved, which
+            somebody has to name.
 
     Returns:
         Rows confirmed, by sync; 0 where nothing was left.
 
     Raises:
-        ConfigurationError: A sync is not in the plan.
+        ConfigurationError: A sync is not in the plan, or the plan has no rows of it.
         PlanError: A sync is stale: what was uploaded is not what the plan knew.
     """
     confirmed: dict[str, int] = {}
-    chosen = list(_chosen(ledger, plan, syncs))
+    chosen = [
+        (outgoing, history)
+        for outgoing, history in _chosen(ledger, plan, syncs)
+        if syncs is not None or outgoing.sync.state != "held" or history.is_approved
+    ]
+    for name in syncs or ():
+        check_has_rows(plan, name)
     stale = stale_syncs(plan, ledger)
     for outgoing, history in chosen:
         name = outgoing.sync.name
@@ -50,6 +57,8 @@ def confirm(
     for outgoing, history in chosen:
         name = outgoing.sync.name
         confirmed[name] = 0
+        if plan.kind == "undo" and outgoing.unsettled(history):
+            pause_undone(plan, ledger, name, at)
         if not history.last and history.whole is None and outgoing.rows:
             ledger.append("confirmed", at=at, plan_id=plan.plan_id, sync=name)
             confirmed[name] = outgoing.rows

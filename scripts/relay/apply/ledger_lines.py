@@ -16,6 +16,7 @@ KINDS = (
     "resumed",
     "approved",
     "checked",
+    "superseded",
 )
 OUTCOMES = ("delivered", "rejected", "not_processed", "unknown")
 LONGEST_TEXT = 200

@@ -19,7 +19,7 @@ from relay.apply.ledger import Ledger
 from relay.apply.limits import Limits, read_limits
 from relay.apply.progress import SendingProgress
 from relay.apply.result import ApplyResult, SyncResult
-from relay.apply.standing import Standing, look
+from relay.apply.standing import Standing, check_has_rows, look
 from relay.apply.state import histories
 from relay.apply.ways import Way
 from relay.errors import ConfigurationError, PlanError
@@ -60,14 +60,17 @@ def apply_plan(
         Every row of the plan in one outcome, and what went wrong.
 
     Raises:
-        ConfigurationError: A name in `approve` or `syncs` is not in the plan.
+        ConfigurationError: A name in `approve` or `syncs` is not in the plan, or the plan has
+            nothing of it that could be approved.
         LedgerError: The ledger cannot be read or written; nothing is sent without it.
         PlanError: The plan's files do not fit together.
     """
     stop = stop or threading.Event()
     _check_names(plan, [*approve, *(syncs or ())])
+    for name in approve:
+        check_has_rows(plan, name)
     with Ledger.open(settings.home) as ledger:
-        standings = look(plan, ledger, approve, syncs)
+        standings = look(settings, plan, ledger, approve, syncs)
         run = _Run(settings, plan, ledger, standings, is_dry=dry_run, transport=transport)
         failures = run.send(stop, grace_seconds)
         after = histories(ledger.lines(plan.plan_id))
@@ -117,7 +120,7 @@ class _Run:
         self._is_dry = is_dry
         self._transport = transport
         self._failures = [
-            Failure(standing.sync.name, standing.reason or "", PlanError.exit_code)
+            Failure(standing.sync.name, f"{standing.state}: {standing.reason}", PlanError.exit_code)
             for standing in standings
             if standing.is_refused
         ]

@@ -10,9 +10,15 @@ from relay.apply.ledger_lines import Rejection
 from relay.apply.outgoing import Outgoing, read_all_outgoing
 from relay.apply.result import SyncResult
 from relay.apply.state import SyncHistory, histories
-from relay.plan.manifest import Plan, PlanSync
+from relay.durable import sha256_of
+from relay.errors import ConfigurationError
+from relay.plan.manifest import Plan, PlanSync, plans_beside
+from relay.settings import Settings
 
 REFUSALS_SHOWN = 20
+ADDITIONS = 2
+# A later plan with a sync in such a state has nothing of it, and ends what earlier ones left open.
+ENDS_EARLIER_PLANS = ("empty", "no_snapshot")
 TO_BE_SENT = "to_be_sent"
 SENT = "sent"
 
@@ -48,15 +54,18 @@ class Standing:
         """Whether requests of it are to be sent now."""
         return self.state == TO_BE_SENT
 
+    def refuse(self, state: str, reason: str) -> None:
+        """Say that it is not sent before somebody has acted."""
+        self.state, self.reason, self.is_refused = state, reason, True
+
     def announce(self, plan: Plan, ledger: Ledger, at: datetime) -> None:
         """Write what goes before its first request: it is approved; an undo pauses its sync."""
         name = self.sync.name
         if self.sync.state == "held" and not self.history.is_approved:
             detail = {"plan_hash": plan.plan_hash}
             ledger.append("approved", at=at, plan_id=plan.plan_id, sync=name, detail=detail)
-        if plan.kind == "undo" and name not in ledger.paused:
-            detail = {"reason": "undo", "plan_id": plan.plan_id}
-            ledger.append("paused", at=at, plan_id=None, sync=name, detail=detail)
+        if plan.kind == "undo":
+            pause_undone(plan, ledger, name, at)
 
     def take_in(self, job: Job, delivery: Delivery) -> None:
         """Count what a dry run of one request found."""
@@ -93,11 +102,16 @@ class Standing:
 
 
 def look(
-    plan: Plan, ledger: Ledger, approve: Collection[str], asked: Collection[str] | None
+    settings: Settings,
+    plan: Plan,
+    ledger: Ledger,
+    approve: Collection[str],
+    asked: Collection[str] | None,
 ) -> list[Standing]:
     """How every sync of the plan stands.
 
     Args:
+        settings: With the suppression list of now.
         plan: The plan.
         ledger: Open.
         approve: Held syncs that may be sent.
@@ -107,7 +121,7 @@ def look(
         PlanError: A sync's files do not fit together.
     """
     own = histories(ledger.lines(plan.plan_id))
-    stale = stale_syncs(plan, ledger)
+    stale = overtaken_syncs(plan, ledger)
     standings = []
     outgoing = read_all_outgoing(plan)
     for sync in plan.syncs:
@@ -120,7 +134,22 @@ def look(
             standing.state = "held"
         elif sync.state in ("ready", "held"):
             _decide(standing, plan, stale, ledger.paused)
+            if standing.is_to_be_sent and _is_suppression_new(settings, plan, standing):
+                why = "the suppression list changed after this plan was made; run `relay plan`"
+                standing.refuse("stale", why)
     return standings
+
+
+def _is_suppression_new(settings: Settings, plan: Plan, standing: Standing) -> bool:
+    """Whether additions are left of a plan that was made with another suppression list."""
+    file = settings.config.suppress
+    if (None if file is None else sha256_of(file)) == plan.suppress_sha256:
+        return False
+    outgoing = standing.outgoing
+    return any(
+        size.phase == ADDITIONS and standing.history.state(request, size.rows).pending
+        for request, size in outgoing.requests.items()
+    )
 
 
 def _decide(
@@ -133,21 +162,71 @@ def _decide(
     if not any(state.pending or state.unknown for state in states):
         standing.state = SENT
     elif name in stale:
-        standing.state = "stale"
+        standing.refuse("stale", stale[name])
         standing.is_refused = any(state.pending for state in states)
-        standing.reason = (
-            f"stale: plan {stale[name]} changed {name} after this plan was made; run `relay plan`"
-        )
     elif name in paused and plan.kind != "undo":
-        standing.state = "paused"
-        standing.is_refused = True
-        standing.reason = f"{name} is paused; run `relay resume {name}` first"
+        standing.refuse("paused", f"{name} is paused; run `relay resume {name}` first")
     elif standing.outgoing.file is None:
-        standing.state = "ready"
-        standing.is_refused = True
-        standing.reason = f"{name} was not recorded as adopted; run `relay plan --adopt {name}`"
+        standing.refuse(
+            "ready", f"{name} was not recorded as adopted; run `relay plan --adopt {name}`"
+        )
     else:
         standing.state = TO_BE_SENT
+
+
+def check_has_rows(plan: Plan, sync: str) -> None:
+    """Refuse to decide about a sync of which the plan has nothing.
+
+    Raises:
+        ConfigurationError: With the plan that holds it, where it is held and keeps its place there.
+    """
+    if plan.file(sync, "rows") is not None:
+        return
+    state = next((one.state for one in plan.syncs if one.name == sync), None)
+    before = [
+        other.plan_id
+        for other in plans_beside(plan)
+        if sync in other.with_rows and other.created_at < plan.created_at
+    ]
+    hint = f"; it is held in {before[-1]}" if state == "held" and before else ""
+    raise ConfigurationError(f"plan {plan.plan_id} has no rows of {sync}{hint}")
+
+
+def pause_undone(plan: Plan, ledger: Ledger, sync: str, at: datetime) -> None:
+    """Pause a sync of an undo, so that its next run does not do again what is taken back."""
+    if sync not in ledger.paused:
+        detail = {"reason": "undo", "plan_id": plan.plan_id}
+        ledger.append("paused", at=at, plan_id=None, sync=sync, detail=detail)
+
+
+def overtaken_syncs(plan: Plan, ledger: Ledger) -> dict[str, str]:
+    """Syncs whose rows of the plan are not what they owe any more, and why, in words.
+
+    Another plan sent something of the sync since; a later look found something else to send, or
+    nothing, or no snapshot to go by. So an approval dies with its plan: nobody can approve what a
+    better export has put right.
+    """
+    overtaken = {}
+    for other in plans_beside(plan):
+        for name, state in other.states.items():
+            ends = name in other.with_rows or state in ENDS_EARLIER_PLANS
+            if ends and other.created_at > plan.created_at:
+                overtaken[name] = f"plan {other.plan_id} was made of {name} since"
+    positions = {sync.name: sync.ledger_seq for sync in plan.syncs}
+    for line in ledger.lines_after(min(positions.values(), default=0)):
+        if line.plan_id is None and line.seq > positions.get(line.sync or "", line.seq):
+            if line.kind in ("checked", "adopted"):
+                why = "a later look found nothing to send"
+            elif line.kind == "superseded":
+                why = f"a later look found that {line.detail.get('reason')}"
+            else:
+                continue
+            overtaken[line.sync or ""] = f"{why}; run `relay plan`"
+    for name, plan_id in stale_syncs(plan, ledger).items():
+        overtaken[name] = (
+            f"plan {plan_id} changed {name} after this plan was made; run `relay plan`"
+        )
+    return overtaken
 
 
 def stale_syncs(plan: Plan, ledger: Ledger) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """`relay confirm`, `resolve`, `pause`, `resume`: what a person decides, kept in the ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -22,7 +22,9 @@ def register(group: click.Group) -> None:
     @click.argument("plan_id")
     @click.argument("syncs", nargs=-1)
     def confirm_command(settings: Settings, plan_id: str, syncs: tuple[str, ...]) -> Outcome:
-        """Record that a plan's files were uploaded by hand.
+        """Record that a plan's files were uploaded by hand: of the syncs that are named, or of all.
+
+        What is held is confirmed only by its name.
 
         \b
         Example:
@@ -34,7 +36,9 @@ def register(group: click.Group) -> None:
             "relay confirm",
             lambda ledger: confirm(ledger, plan, at=settings.now(), syncs=syncs or None),
         )
-        return _counted("confirmed", plan_id, rows)
+        left_held = [sync.name for sync in plan.syncs if sync.state == "held"]
+        left_held = [name for name in left_held if name not in rows and plan.file(name, "rows")]
+        return _counted("confirmed", plan_id, rows, left_held)
 
     @relay_command(group, "resolve")
     @click.argument("plan_id")
@@ -104,11 +108,14 @@ def _decide(settings: Settings, command: str, decide: Callable[[Ledger], Any]) -
 
 def _check_sync(settings: Settings, name: str) -> None:
     known = [sync.name for sync in settings.config.syncs]
-    if not any(name == one or name.startswith(f"{one}-") for one in known):
+    if not settings.config.has_sync(name):
         raise ConfigurationError(f"there is no sync {name!r}; known: {', '.join(known) or 'none'}")
 
 
-def _counted(done: str, plan_id: str, rows: dict[str, int]) -> Outcome:
+def _counted(
+    done: str, plan_id: str, rows: dict[str, int], left_held: Sequence[str] = ()
+) -> Outcome:
     total = sum(rows.values())
+    held = f"; held, and confirmed only by name: {', '.join(left_held)}" if left_held else ""
     document = {"plan_id": plan_id, "syncs": [{"name": n, "rows": r} for n, r in rows.items()]}
-    return Outcome(document, f"{plan_id}: {total} rows {done}")
+    return Outcome(document, f"{plan_id}: {total} rows {done}{held}")

@@ -180,5 +180,6 @@ def _seal(connection: DuckDBPyConnection, settings: Settings, rows: int) -> Iden
             undoes=None,
             syncs=[sync],
             files=sealed.files,
+            suppress=settings.config.suppress,
         )
     return IdentifyOutcome(plan, rows, added, unchanged, dropped)

@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from relay import warehouse
 from relay.apply.ledger import Ledger
-from relay.config import ALL_COHORTS, CohortSync, EventExport, Sync
+from relay.config import EventExport, Sync
 from relay.errors import ConfigurationError, PlanError
 from relay.ledger_tables import refresh_ledger_tables
 from relay.plan.budget import BudgetLook, look_at_budget
@@ -76,7 +76,8 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
     """Build and seal what is due, or what was named. The caller holds the lock.
 
     Raises:
-        ConfigurationError: A named sync does not exist or is not enabled.
+        ConfigurationError: A named sync does not exist or is not enabled, or a sync went to another
+            destination before.
         BudgetError: Cohorts are downloaded, and not even one download a day of each fits the month.
         BuildError: dbt failed.
         PlanError: Something cannot be sealed; nothing is.
@@ -139,14 +140,9 @@ def _check_enabled(connection: DuckDBPyConnection, names: Sequence[str], plan_id
 
 
 def _check_names(settings: Settings, names: Sequence[str]) -> None:
-    known = {sync.name for sync in settings.config.syncs}
-    every = [
-        sync.name
-        for sync in settings.config.cohort_syncs
-        if isinstance(sync, CohortSync) and sync.cohort_id == ALL_COHORTS
-    ]
+    known = [sync.name for sync in settings.config.syncs]
     for name in names:
-        if name not in known and not any(name.startswith(f"{prefix}-") for prefix in every):
+        if not settings.config.has_sync(name):
             raise ConfigurationError(
                 f"there is no sync {name!r} in {settings.syncs_file or settings.home.syncs_file};"
                 f" known: {', '.join(sorted(known)) or 'none'}"
@@ -174,6 +170,7 @@ class Candidate:
 def _seal_what_is_due(
     connection: DuckDBPyConnection, settings: Settings, request: PlanRequest
 ) -> PlanOutcome:
+    _check_destinations(connection)
     created_at = settings.now()
     syncs: list[PlanSync] = []
     files: list[PlanFile] = []
@@ -231,9 +228,33 @@ def _seal_what_is_due(
                 undoes=settings.run.undoes,
                 syncs=syncs,
                 files=files,
+                suppress=settings.config.suppress,
             )
-    _record(settings, plan, syncs, adopted, created_at)
+    without_snapshot = _open_without_snapshot(connection, syncs)
+    _record(settings, plan, syncs, adopted, without_snapshot, created_at)
     return PlanOutcome(plan, tuple(syncs), held_in)
+
+
+def _check_destinations(connection: DuckDBPyConnection) -> None:
+    """Refuse a sync under whose name another destination has members: its keys mean nothing here.
+
+    Raises:
+        ConfigurationError: With both destinations.
+    """
+    row = connection.execute(
+        "select syncs.sync_name, runs.sent_destination, syncs.destination"
+        " from staging.stg_relay__syncs as syncs"
+        " inner join ledger.syncs as runs on syncs.sync_name = runs.sync_name"
+        " inner join cohorts.sync_totals as totals on syncs.sync_name = totals.sync_name"
+        " where syncs.is_enabled and runs.sent_destination != syncs.destination"
+        " and totals.confirmed_count + totals.in_doubt_count > 0 order by all limit 1"
+    ).fetchone()
+    if row is not None:
+        name, before, now = row
+        raise ConfigurationError(
+            f"{name} was sent to {before} until now, which has its members, and syncs.yml says"
+            f" {now}; give the sync to {now} a name of its own, and {name} its {before} again"
+        )
 
 
 def _candidates(
@@ -364,17 +385,30 @@ def _same_held_plan(connection: DuckDBPyConnection, sync: PlanSync, payload: str
     return str(row[0]) if row[2] == changes_hash_of(connection, payload) else None
 
 
+def _open_without_snapshot(connection: DuckDBPyConnection, syncs: list[PlanSync]) -> list[str]:
+    """Syncs without a snapshot to go by of which an earlier plan has something open."""
+    names = [sync.name for sync in syncs if sync.state == "no_snapshot"]
+    rows = connection.execute(
+        "select distinct sync_name from ledger.plan_outcomes"
+        " where list_contains(?, sync_name) and held_count + pending_count > 0",
+        [names],
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
 def _record(
     settings: Settings,
     plan: Plan | None,
     syncs: list[PlanSync],
     adopted: Sequence[str],
+    without_snapshot: Sequence[str],
     at: datetime,
 ) -> None:
-    """Tell the ledger of adopted segments, and of due syncs that had nothing to send.
+    """Tell the ledger of adopted segments, of due syncs that had nothing to send, and of ends.
 
     A segment to which nothing had to be added is adopted all the same: its ledger is missing no
-    more.
+    more. What earlier plans left open of a sync that has no snapshot to go by is to be sent no
+    more, by whomever it is approved.
     """
     with Ledger.open(settings.home) as ledger:
         for sync in syncs:
@@ -384,3 +418,6 @@ def _record(
                 ledger.append("adopted", at=at, plan_id=plan_id, sync=sync.name)
             elif sync.state == "empty" and not settings.run.undoes:
                 ledger.append("checked", at=at, plan_id=None, sync=sync.name)
+            elif sync.name in without_snapshot:
+                detail = {"reason": sync.reason}
+                ledger.append("superseded", at=at, plan_id=None, sync=sync.name, detail=detail)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ class PlanFile:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sealed plan. `kind` is sync, undo or identify; `folder` is where it lies."""
+    """A sealed plan. `kind` is sync, undo or identify; `folder` is where it lies.
+
+    `suppress_sha256` is of the suppression list it was made with, None without one.
+    """
 
     plan_id: str
     plan_hash: str
@@ -81,11 +85,22 @@ class Plan:
     undoes: str | None
     syncs: tuple[PlanSync, ...]
     files: tuple[PlanFile, ...]
+    suppress_sha256: str | None
     folder: Path = field(compare=False)
 
     def file(self, sync: str, role: str) -> PlanFile | None:
         """The file of one sync and role, if the plan has it."""
         return next((f for f in self.files if f.sync == sync and f.role == role), None)
+
+
+@dataclass(frozen=True)
+class PlanSketch:
+    """What of a plan another one asks: the state of each sync, and of which it has rows."""
+
+    plan_id: str
+    created_at: str
+    states: dict[str, str]
+    with_rows: set[str]
 
 
 def plan_hash_of(manifest: dict[str, Any]) -> str:
@@ -102,6 +117,7 @@ def manifest_of(
     undoes: str | None,
     syncs: list[PlanSync],
     files: list[PlanFile],
+    suppress_sha256: str | None,
 ) -> dict[str, Any]:
     """The manifest as a document, hash and id included."""
     manifest: dict[str, Any] = {
@@ -111,6 +127,7 @@ def manifest_of(
         "undoes": undoes,
         "syncs": [asdict(sync) for sync in syncs],
         "files": [asdict(file) for file in files],
+        "suppress_sha256": suppress_sha256,
     }
     plan_hash = plan_hash_of(manifest)
     compact_time = created_at.replace("-", "").replace(":", "")
@@ -158,6 +175,7 @@ def read_plan(home: Home, plan_id: str) -> Plan:
             undoes=manifest["undoes"],
             syncs=tuple(PlanSync(**sync) for sync in manifest["syncs"]),
             files=tuple(PlanFile(**file) for file in manifest["files"]),
+            suppress_sha256=manifest.get("suppress_sha256"),
             folder=folder,
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -168,6 +186,27 @@ def read_plan(home: Home, plan_id: str) -> Plan:
     for file in plan.files:
         _check_file(folder, file)
     return plan
+
+
+def plans_beside(plan: Plan) -> Iterator[PlanSketch]:
+    """The other plans of the outbox, the oldest first; their files are not looked at.
+
+    Raises:
+        PlanError: A manifest cannot be read.
+    """
+    for path in sorted(plan.folder.parent.glob("[!.]*/manifest.json")):
+        if path.parent == plan.folder:
+            continue
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            yield PlanSketch(
+                plan_id=path.parent.name,
+                created_at=manifest["created_at"],
+                states={sync["name"]: sync["state"] for sync in manifest["syncs"]},
+                with_rows={file["sync"] for file in manifest["files"] if file["role"] == "rows"},
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise PlanError(f"{path}: not a manifest of a sealed plan ({error})") from error
 
 
 def _check_file(folder: Path, file: PlanFile) -> None:

@@ -205,13 +205,19 @@ def finish_plan(
     undoes: str | None,
     syncs: list[PlanSync],
     files: list[PlanFile],
+    suppress: Path | None,
 ) -> Plan:
     """Write the manifest, make the plan's ledger file, and give the folder its name.
 
     The empty ledger file comes before the plan: a plan without one has lost its ledger.
     """
     manifest: dict[str, Any] = manifest_of(
-        kind=kind, created_at=created_at, undoes=undoes, syncs=syncs, files=files
+        kind=kind,
+        created_at=created_at,
+        undoes=undoes,
+        syncs=syncs,
+        files=files,
+        suppress_sha256=None if suppress is None else sha256_of(suppress),
     )
     with writing(folder / "manifest.json") as file:
         file.write(canonical_json(manifest))

@@ -13,12 +13,11 @@ _STATUS = """
 with
 open_rows as (
     select
-        plans.sync_name,
-        plans.pending_count as pending,
-        plans.held_count as held
-    from ledger.plan_outcomes as plans
-    inner join ledger.syncs as syncs
-        on plans.plan_id = syncs.last_plan_id and plans.sync_name = syncs.sync_name
+        sync_name,
+        cast(sum(pending_count) as bigint) as pending,
+        cast(sum(held_count) as bigint) as held
+    from ledger.plan_outcomes
+    group by sync_name
 ),
 keys as (
     select
@@ -117,8 +116,11 @@ def _notes(entry: dict[str, Any]) -> list[str]:
     notes = []
     if not entry.pop("is_enabled"):
         notes.append("not enabled")
-    if entry.pop("is_paused"):
+    is_paused = entry.pop("is_paused")
+    if is_paused:
         notes.append("paused until relay resume")
+    if entry["state"] in ("held", "no_snapshot") and not is_paused:
+        notes.append(f"{entry['state']}: {entry['reason']}")
     three_times = entry.pop("rejected_three_times")
     if three_times:
         notes.append(f"{three_times} rows were rejected three times with the same answer")

@@ -163,6 +163,7 @@ def seal(home: Home, syncs: Sequence[Sync], *, kind: str = "sync", minute: int =
         undoes=None,
         syncs=entries,
         files=files,
+        suppress_sha256=None,
     )
     (folder / "manifest.json").write_bytes(canonical_json(manifest))
     home.ledger.mkdir(exist_ok=True)

@@ -563,6 +563,15 @@ def test_applying_an_undo_pauses_its_syncs(settings: Settings) -> None:
         assert [line.kind for line in ledger.lines()].count("paused") == 1
 
 
+def test_an_undo_that_was_uploaded_by_hand_pauses_its_syncs_too(settings: Settings) -> None:
+    plan = seal(settings.home, [MOENGAGE], kind="undo")
+    with Ledger.open(settings.home) as ledger:
+        assert confirm(ledger, plan, at=NOW) == {"moe": 5}
+        assert confirm(ledger, plan, at=NOW) == {"moe": 0}
+        assert ledger.paused == {"moe"}
+        assert [line.kind for line in ledger.lines()].count("paused") == 1
+
+
 def test_a_sync_with_nothing_to_send_keeps_its_state(settings: Settings) -> None:
     plan = seal(settings.home, [Sync("moe", "moengage", [], state="not_due")])
     result = send(settings, plan, Vendors())

@@ -136,6 +136,7 @@ def seal(home: Path, threads: int, seed: int) -> Plan:
             undoes=None,
             syncs=syncs,
             files=files,
+            suppress=None,
         )
 
 

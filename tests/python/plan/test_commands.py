@@ -107,6 +107,7 @@ def test_what_was_lost_is_resolved_and_a_pause_is_a_pause(terminal: Terminal) ->
         (["plan", "carts"], 2, "there is no sync 'carts' in .*; known: ct, moe"),
         (["plan", "--adopt", "carts"], 2, "there is no sync 'carts'"),
         (["pause", "carts"], 2, "there is no sync 'carts'; known: ct, moe"),
+        (["pause", "ct-typo"], 2, "there is no sync 'ct-typo'; known: ct, moe"),
     ],
 )
 def test_what_does_not_exist_is_a_named_error(

@@ -93,6 +93,95 @@ def test_an_approval_is_of_one_plan_and_dies_with_it(open_desk: Open) -> None:
     assert desk.confirmed("ct") == crowd(range(60))
 
 
+@pytest.mark.parametrize("later", ["put right", "archived", "other changes"])
+def test_what_a_later_look_finds_ends_a_held_plan(open_desk: Open, later: str) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    desk.sync()
+    desk.wait()
+    desk.let_in(CART, *crowd(range(11)))
+    bad = sealed(desk.plan("ct"))
+    assert outcomes(desk.apply(bad), "ct") == "held 49"
+    desk.wait()
+    desk.let_in(CART, *crowd(range(61 if later == "other changes" else 60)))
+    desk.cohorts[CART].is_archived = later == "archived"
+    desk.plan("ct")
+    desk.rebuild_ledger()
+    assert desk.read(
+        "select held_count, pending_count, superseded_count from ledger.plan_outcomes"
+        " where plan_id = ?",
+        bad.plan_id,
+    ) == [(0, 0, 49)]
+    result = desk.apply(bad, "ct")
+    assert (outcomes(result, "ct"), result.exit_code) == ("superseded 49", 1)
+    assert desk.confirmed("ct") == crowd(range(60))
+    # It is said once: what has ended is not ended again.
+    with Ledger.open(desk.settings.home) as ledger:
+        seq = ledger.last_seq
+    desk.plan("ct")
+    with Ledger.open(desk.settings.home) as ledger:
+        assert later == "put right" or ledger.last_seq == seq
+
+
+def test_a_held_sync_is_decided_about_in_the_plan_that_holds_it(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    desk.sync()
+    desk.wait()
+    desk.let_in(CART, *crowd(range(20)))
+    held = sealed(desk.plan("ct"))
+    desk.wait()
+    desk.let_in(LOYAL, "ann")
+    other = sealed(desk.plan())
+    with pytest.raises(ConfigurationError, match=f"no rows of ct; it is held in {held.plan_id}"):
+        desk.apply(other, "ct")
+    with pytest.raises(ConfigurationError, match=f"no rows of ct; it is held in {held.plan_id}"):
+        desk.confirm(other, "ct")
+    assert outcomes(desk.apply(other), "moe") == "delivered 1"
+    # Without its name it is not confirmed either: somebody has to say that it was uploaded.
+    assert desk.confirm(held) == {}
+    assert desk.confirm(held, "ct") == {"ct": 40}
+
+
+def test_who_is_suppressed_after_sealing_is_not_sent(open_desk: Open) -> None:
+    desk = open_desk()
+    suppress = desk.folder / "suppress.csv"
+    suppress.write_text("id_type,id_value,match\nuser_id,cy,exact\n")
+    desk.syncs += "suppress: suppress.csv\n"
+    desk.let_in(CART, "ann", "bo")
+    plan = sealed(desk.plan("ct"))
+    suppress.write_text("id_type,id_value,match\nuser_id,cy,exact\nuser_id,bo,exact\n")
+    result = desk.apply(plan)
+    assert outcomes(result, "ct") == "superseded 2"
+    assert "the suppression list changed" in result.failures[0].message
+    desk.cohorts[CART].members["bo"] = "suppressed"
+    desk.wait(minutes=1)
+    assert outcomes(desk.sync(), "ct") == "delivered 1"
+    # Who is taken out may be taken out whatever the list says.
+    desk.wait()
+    desk.let_in(CART)
+    plan = sealed(desk.plan("ct"))
+    suppress.write_text("id_type,id_value,match\n")
+    assert outcomes(desk.apply(plan), "ct") == "delivered 1"
+
+
+def test_a_sync_keeps_its_destination_while_it_has_members_there(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    desk.sync()
+    desk.wait()
+    desk.syncs = desk.syncs.replace("cart, destination: clevertap", "cart, destination: moengage")
+    with pytest.raises(ConfigurationError, match=r"ct was sent to clevertap until now.*moengage"):
+        desk.plan()
+    desk.syncs = SYNCS
+    desk.let_in(CART)
+    desk.sync()
+    desk.syncs = desk.syncs.replace("cart, destination: clevertap", "cart, destination: moengage")
+    desk.wait()
+    desk.let_in(CART, "ann")
+    assert rows_of(sealed(desk.plan()), "ct") == [("added", "ann", "entered")]
+
+
 @pytest.mark.parametrize(
     ("guard", "before", "after", "reason"),
     [
