@@ -11,7 +11,7 @@ plan_syncs as (
             order by created_at desc, plan_id desc
         ) = 1 as is_latest_of_sync
     from {{ ref('stg_ledger__plan_syncs') }}
-    where has_rows or state = 'empty'
+    where has_rows or (state = 'empty' and plan_kind != 'trial')
 
 ),
 

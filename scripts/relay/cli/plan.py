@@ -1,5 +1,6 @@
 """`relay build`, `plan`, `show`: from loaded data to a sealed plan, and a look at it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -54,9 +55,18 @@ def plan_table(syncs: tuple[PlanSync, ...]) -> str:
 
 
 def plan_text(outcome: PlanOutcome) -> str:
-    """The table of the syncs, and under it what to know of Amplitude's cohort downloads."""
-    advice = outcome.budget.advice if outcome.budget else None
-    return plan_table(outcome.syncs) + (f"budget: {advice}\n" if advice else "")
+    """The table of the syncs, and under it what it cannot say: who waits, and the budget."""
+    notes = [note for sync in outcome.syncs for note in _notes(outcome, sync)]
+    if outcome.budget and outcome.budget.advice:
+        notes.append(f"budget: {outcome.budget.advice}")
+    return plan_table(outcome.syncs) + "".join(f"{note}\n" for note in notes)
+
+
+def _notes(outcome: PlanOutcome, sync: PlanSync) -> Iterator[str]:
+    waiting = outcome.waiting.get(sync.name, 0)
+    if waiting:
+        here = waiting + sync.planned
+        yield f"{sync.name}: {waiting} of {here} changes wait for a plan without --first"
 
 
 def also_of(sync: PlanSync) -> str:
@@ -98,7 +108,7 @@ def register(group: click.Group) -> None:
     @relay_command(group, "plan")
     @click.argument("syncs", nargs=-1)
     @click.option("--force", is_flag=True, help="Run a one-time sync that has run already.")
-    @click.option("--first", type=click.IntRange(min=1), help="Only N members of each sync.")
+    @click.option("--first", type=click.IntRange(min=1), help="Try N members of each sync.")
     @click.option("--adopt", multiple=True, metavar="SYNC", help="Record as confirmed, send none.")
     @click.option("--retry-rejected", is_flag=True, help="Try parked rows once more.")
     def plan_command(settings: Settings, **options: Any) -> Outcome:

@@ -29,7 +29,8 @@ class PlanRequest:
     Attributes:
         syncs: Named syncs: planned whatever their schedule says. Empty: every sync that is due.
         force: A one-time sync that has run may run again.
-        first: Only this many additions of each sync, to try a destination.
+        first: Only this many additions of each sync, to try a destination: a trial, which is no
+            run of the schedule and removes nobody.
         adopt: Syncs whose desired members are recorded as confirmed, sending nothing.
         retry_rejected: Parked rows are tried once more.
     """
@@ -45,12 +46,15 @@ class PlanRequest:
 class PlanOutcome:
     """A plan, or None where nothing is to be sent; and how every sync that was looked at stands.
 
-    `budget` is how Amplitude's monthly cohort downloads stand; an undo does not ask.
+    `held_in` has the earlier plan that holds a sync's changes already; `waiting`, by sync, how many
+    changes `--first` left for a plan without it. `budget` is how Amplitude's monthly cohort
+    downloads stand; an undo does not ask.
     """
 
     plan: Plan | None
     syncs: tuple[PlanSync, ...]
     held_in: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
     budget: BudgetLook | None = None
 
     @property
@@ -61,7 +65,12 @@ class PlanOutcome:
             "plan_hash": self.plan.plan_hash if self.plan else None,
             "path": str(self.plan.folder) if self.plan else None,
             "syncs": [
-                {**vars(sync), "held_in": self.held_in.get(sync.name)} for sync in self.syncs
+                {
+                    **vars(sync),
+                    "held_in": self.held_in.get(sync.name),
+                    "waiting": self.waiting.get(sync.name, 0),
+                }
+                for sync in self.syncs
             ],
             "budget": None if self.budget is None else self.budget.document,
         }
@@ -178,7 +187,9 @@ def _seal_what_is_due(
     syncs: list[PlanSync] = []
     files: list[PlanFile] = []
     held_in: dict[str, str] = {}
+    waiting: dict[str, int] = {}
     adopted: list[str] = []
+    checked: list[str] = []
     with sealing_folder(settings.home) as folder:
         for candidate in _candidates(connection, settings, request):
             sync = scheduled(candidate, request, settings)
@@ -187,7 +198,9 @@ def _seal_what_is_due(
             if sync.state not in {"ready", "held"} and not adopts:
                 syncs.append(sync)
                 continue
-            payload = _payload_query(sync, None if adopts else request.first, adopts=adopts)
+            payload = payload_query(sync, request.first, adopts=adopts)
+            if request.first is not None:
+                waiting[sync.name] = _rows_left(connection, sync, payload)
             held_plan = _same_held_plan(connection, sync, payload)
             if held_plan is not None and not adopts:
                 held_in[sync.name] = held_plan
@@ -217,6 +230,10 @@ def _seal_what_is_due(
                 for file in sealed.files:
                     (folder / file.path).unlink()
                 reason = "nothing to adopt" if adopts else "nothing to send"
+                if request.first is not None:
+                    reason = "nobody to add"
+                elif not adopts and not settings.run.undoes and _ran(candidate.config):
+                    checked.append(sync.name)
                 syncs.append(replace(counted, state="empty", reason=reason))
                 continue
             syncs.append(counted)
@@ -226,14 +243,29 @@ def _seal_what_is_due(
             plan = finish_plan(
                 settings.home,
                 folder,
-                kind="undo" if settings.run.undoes else "sync",
+                kind=_kind_of(settings, request),
                 created_at=created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 undoes=settings.run.undoes,
                 syncs=syncs,
                 files=files,
             )
-    _record(settings, plan, syncs, adopted, created_at)
-    return PlanOutcome(plan, tuple(syncs), held_in)
+    _record(settings, plan, adopted, checked, created_at)
+    return PlanOutcome(plan, tuple(syncs), held_in, waiting)
+
+
+def _kind_of(settings: Settings, request: PlanRequest) -> str:
+    if settings.run.undoes:
+        return "undo"
+    return "sync" if request.first is None else "trial"
+
+
+def _ran(config: Sync) -> bool:
+    """Whether a look that found nothing to send is the run that the schedule asked for.
+
+    What is to go once has not gone with nobody in the cohort yet. Days of events that are over stay
+    as empty as they were found.
+    """
+    return config.frequency != "one_time" or isinstance(config, EventExport)
 
 
 def _candidates(
@@ -276,7 +308,16 @@ def _candidates(
             ) as forecast,
             syncs.config_name,
             ledger_syncs.last_run_at,
-            unfinished.sync_name is not null as is_unfinished
+            unfinished.sync_name is not null as is_unfinished,
+            -- A trial removes nobody and adds a few: the guard judges that, not all that is owed.
+            coalesce(
+                totals.state = 'held'
+                and not totals.is_ledger_missing
+                and least(totals.added_count, $first) * 100
+                <= totals.max_added_percent * totals.confirmed_count,
+                false
+            )
+            and $first is not null as is_small_trial
         from staging.stg_relay__syncs as syncs
         left join cohorts.sync_totals as totals
             on syncs.sync_name = totals.sync_name
@@ -288,17 +329,20 @@ def _candidates(
             select plans.sync_name
             from ledger.plan_outcomes as plans
             inner join ledger.syncs as runs
-                on plans.sync_name = runs.sync_name and plans.plan_id = runs.last_sent_plan_id
+                on plans.sync_name = runs.sync_name and plans.plan_id = runs.last_run_plan_id
             inner join staging.stg_relay__syncs as configured
                 on plans.sync_name = configured.sync_name
             where
                 plans.pending_count > 0
+                -- A trial since then took a few of them and is no run.
+                or (plans.superseded_count > 0 and runs.last_sent_plan_id != plans.plan_id)
                 or (plans.unknown_count > 0 and configured.on_unknown = 'resend')
         ) as unfinished
             on syncs.sync_name = unfinished.sync_name
         where syncs.is_enabled
         order by syncs.position, syncs.sync_name
         """,
+        {"first": request.first},
     )
     by_name = {sync.name: sync for sync in settings.config.syncs}
     named = [*request.syncs, *request.adopt]
@@ -307,6 +351,8 @@ def _candidates(
         config = by_name[row.pop("config_name")]
         last_run_at = row.pop("last_run_at")
         is_unfinished = row.pop("is_unfinished")
+        if row.pop("is_small_trial"):
+            row |= {"state": "ready", "reason": None}
         candidate = Candidate(
             PlanSync(**row, on_unknown=settings.config.on_unknown_of(config)),
             config,
@@ -339,14 +385,31 @@ def scheduled(candidate: Candidate, request: PlanRequest, settings: Settings) ->
     return replace(sync, state="not_due", reason=reason)
 
 
-def _payload_query(sync: PlanSync, first: int | None, *, adopts: bool) -> str:
+def payload_query(sync: PlanSync, first: int | None, *, adopts: bool) -> str:
+    """The rows of a sync that are to be sealed: all, a first few, or those to be adopted."""
     name = sync.name.replace("'", "''")
     rows = f"select * from {payload_of(sync.kind, sync.destination)} where sync_name = '{name}'"
     if adopts:
         rows = f"{rows} and action = 'added'"
     elif first is not None:
-        rows = f"{rows} and phase = 2 order by position limit {first:d}"
+        # With a key goes what ends its old name: sent without it, a profile would keep both.
+        rows = (
+            "select * replace (row_number() over (order by position) as position)"
+            f" from ({rows} and action in ('added', 'renamed')) semi join"
+            f" (select key_type, match_key from ({rows} and action = 'added')"
+            f" order by position limit {first:d}) using (key_type, match_key)"
+        )
     return f"({rows})"
+
+
+def _rows_left(connection: DuckDBPyConnection, sync: PlanSync, payload: str) -> int:
+    """How many of the sync's rows the query leaves out."""
+    every = payload_query(sync, None, adopts=False)
+    return sum(
+        sign * count
+        for sign, query in ((1, every), (-1, payload))
+        for (count,) in connection.execute(f"select count(*) from {query}").fetchall()
+    )
 
 
 def _same_held_plan(connection: DuckDBPyConnection, sync: PlanSync, payload: str) -> str | None:
@@ -355,7 +418,7 @@ def _same_held_plan(connection: DuckDBPyConnection, sync: PlanSync, payload: str
         return None
     row = connection.execute(
         "select plan_id, state, changes_hash, ledger_seq from staging.stg_ledger__plan_syncs"
-        " where sync_name = ? and (has_rows or state = 'empty')"
+        " where sync_name = ? and (has_rows or (state = 'empty' and plan_kind != 'trial'))"
         " order by created_at desc, plan_id desc limit 1",
         [sync.name],
     ).fetchone()
@@ -367,20 +430,19 @@ def _same_held_plan(connection: DuckDBPyConnection, sync: PlanSync, payload: str
 def _record(
     settings: Settings,
     plan: Plan | None,
-    syncs: list[PlanSync],
     adopted: Sequence[str],
+    checked: Sequence[str],
     at: datetime,
 ) -> None:
-    """Tell the ledger of adopted segments, and of due syncs that had nothing to send.
+    """Tell the ledger of adopted segments, and of runs that found nothing to send.
 
     A segment to which nothing had to be added is adopted all the same: its ledger is missing no
     more.
     """
     with Ledger.open(settings.home) as ledger:
-        for sync in syncs:
-            if sync.name in adopted:
-                has_rows = plan is not None and plan.file(sync.name, "rows") is not None
-                plan_id = plan.plan_id if plan is not None and has_rows else None
-                ledger.append("adopted", at=at, plan_id=plan_id, sync=sync.name)
-            elif sync.state == "empty" and not settings.run.undoes:
-                ledger.append("checked", at=at, plan_id=None, sync=sync.name)
+        for name in adopted:
+            has_rows = plan is not None and plan.file(name, "rows") is not None
+            plan_id = plan.plan_id if plan is not None and has_rows else None
+            ledger.append("adopted", at=at, plan_id=plan_id, sync=name)
+        for name in checked:
+            ledger.append("checked", at=at, plan_id=None, sync=name)

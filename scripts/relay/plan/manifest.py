@@ -51,6 +51,12 @@ class PlanSync:
     on_unknown: str = "hold"
     forecast: dict[str, int] | None = None
 
+    @property
+    def planned(self) -> int:
+        """All rows that the plan has of it."""
+        counts = (self.added, self.removed, self.reasserted)
+        return sum((*counts, self.refreshed, self.renamed, self.stitched))
+
 
 @dataclass(frozen=True)
 class PlanFile:
@@ -72,7 +78,10 @@ class PlanFile:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sealed plan. `kind` is sync, undo or identify; `folder` is where it lies."""
+    """A sealed plan. `kind` is sync, trial (the first few), undo or identify.
+
+    `folder` is where it lies.
+    """
 
     plan_id: str
     plan_hash: str

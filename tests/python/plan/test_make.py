@@ -13,8 +13,10 @@ from apply.sealed import Sync, seal
 from plan.desk import CART, LOYAL, NOW, SYNCS, Desk, Open, one, outcomes, rows_of, sealed
 from relay.apply.decisions import resume
 from relay.apply.ledger import Ledger
+from relay.cli.plan import plan_text
 from relay.errors import ConfigurationError, PlanError
-from relay.plan.manifest import Plan
+from relay.plan.make import payload_query
+from relay.plan.manifest import Plan, PlanSync
 from relay.report.members import members_of
 from relay.report.status import status
 
@@ -156,6 +158,77 @@ def test_a_few_members_are_tried_first_and_the_rest_follows(open_desk: Open) -> 
         ("removed", "ann", "left_cohort"),
         ("added", "eli", "entered"),
     ]
+
+
+def test_a_trial_is_no_run_of_the_schedule(open_desk: Open) -> None:
+    desk = open_desk(syncs=SYNCS.replace("clevertap}", "clevertap, frequency: one_time}"))
+    for cohort in (CART, LOYAL):
+        desk.let_in(cohort, "ann", "bo", "cy")
+    tried = desk.plan(first=1)
+    assert sealed(tried).kind == "trial"
+    assert tried.waiting == {"ct": 2, "moe": 2}
+    assert "ct: 2 of 3 changes wait for a plan without --first" in plan_text(tried)
+    desk.apply(sealed(tried))
+    desk.wait(hours=1)
+    outcome = desk.plan()
+    assert [(sync.state, sync.added) for sync in outcome.syncs] == [("ready", 2)] * 2
+    desk.apply(sealed(outcome))
+    assert {sync.state for sync in desk.plan().syncs} == {"not_due"}
+    # Neither does one end a run that stopped half way, nor one that finds nobody to add.
+    desk.wait()
+    desk.let_in(LOYAL, "ann", "bo", "di", "eli")
+    desk.vendors.answers["moengage.test"] = [httpx.Response(401)]
+    desk.sync()
+    desk.apply(sealed(desk.plan("moe", first=1)))
+    assert one(desk.plan(), "moe").state == "ready"
+    desk.sync()
+    desk.wait()
+    desk.let_in(LOYAL, "ann", "bo", "di")
+    tried = desk.plan("moe", first=5)
+    assert (tried.plan, tried.waiting) == (None, {"moe": 1})
+    assert (one(tried, "moe").state, one(tried, "moe").reason) == ("empty", "nobody to add")
+    assert rows_of(sealed(desk.plan()), "moe") == [("removed", "eli", "left_cohort")]
+
+
+def test_the_guard_judges_what_a_trial_would_do(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    desk.sync()
+    desk.wait()
+    desk.let_in(CART, *crowd(range(20), range(60, 300)))
+    assert one(desk.plan("ct"), "ct").state == "held"
+    assert one(desk.plan("ct", first=181), "ct").state == "held"
+    assert one(desk.plan("ct", first=180), "ct").state == "ready"
+
+
+@pytest.mark.parametrize(("first", "tried"), [(1, ["b", "b"]), (2, ["b", "b", "c"])])
+def test_a_trial_takes_a_key_with_the_end_of_its_old_name(first: int, tried: list[str]) -> None:
+    """Of Lytics' rows: `a` is a member already and only named anew, `z` is to be removed."""
+    rows = [
+        (1, 1, "renamed", "a"),
+        (2, 1, "renamed", "b"),
+        (3, 1, "removed", "z"),
+        (4, 2, "renamed", "a"),
+        (5, 2, "added", "b"),
+        (6, 2, "added", "c"),
+    ]
+    with duckdb.connect() as connection:
+        connection.execute("create schema payloads")
+        connection.execute(
+            "create table payloads.lytics_cohorts (position bigint, phase int, action varchar,"
+            " match_key varchar, key_type varchar default 'user_id',"
+            " sync_name varchar default 'ly')"
+        )
+        columns = "position, phase, action, match_key"
+        connection.executemany(
+            f"insert into payloads.lytics_cohorts ({columns}) values (?, ?, ?, ?)", rows
+        )
+        sync = PlanSync("ly", "cohort_sync", "lytics", None, None, None, None, 0, "ready", None)
+        query = payload_query(sync, first, adopts=False)
+        found = connection.execute(f"select {columns} from {query} order by position").fetchall()
+    assert [row[3] for row in found] == tried
+    assert [row[0] for row in found] == list(range(1, len(tried) + 1))
+    assert [row[1] for row in found] == sorted(row[1] for row in found)
 
 
 def test_an_adopted_segment_is_confirmed_and_nothing_is_sent(open_desk: Open) -> None:
