@@ -15,6 +15,7 @@ from relay.plan.manifest import Plan, PlanSync
 REFUSALS_SHOWN = 20
 TO_BE_SENT = "to_be_sent"
 SENT = "sent"
+ADOPTED = "adopted"
 
 
 @dataclass
@@ -118,7 +119,7 @@ def look(
             standing.state = "not_asked"
         elif sync.state == "held" and sync.name not in approve and not history.is_approved:
             standing.state = "held"
-        elif sync.state in ("ready", "held"):
+        elif sync.state in ("ready", "held", ADOPTED):
             _decide(standing, plan, stale, ledger.paused)
     return standings
 
@@ -131,7 +132,9 @@ def _decide(
     standing.reason = None
     states = list(standing.outgoing.states(standing.history))
     if not any(state.pending or state.unknown for state in states):
-        standing.state = SENT
+        is_adopted = standing.sync.state == ADOPTED
+        standing.state = ADOPTED if is_adopted else SENT
+        standing.reason = "recorded as confirmed, nothing was sent" if is_adopted else None
     elif name in stale:
         standing.state = "stale"
         standing.is_refused = any(state.pending for state in states)

@@ -9,7 +9,7 @@ from relay import warehouse
 from relay.cli.command import Outcome, relay_command
 from relay.plan.build import build
 from relay.plan.make import PlanOutcome, PlanRequest, make_plan
-from relay.plan.manifest import PlanSync, read_plan
+from relay.plan.manifest import Plan, PlanSync, read_plan
 from relay.plan.show import show_plan
 from relay.report.tables import table
 from relay.settings import Settings
@@ -64,9 +64,27 @@ def plan_text(outcome: PlanOutcome) -> str:
 
 def _notes(outcome: PlanOutcome, sync: PlanSync) -> Iterator[str]:
     waiting = outcome.waiting.get(sync.name, 0)
-    if waiting:
+    if waiting and sync.name not in outcome.held_in:
         here = waiting + sync.planned
         yield f"{sync.name}: {waiting} of {here} changes wait for a plan without --first"
+    if sync.state == "adopted":
+        yield f"{sync.name}: {sync.added} members recorded as confirmed; nothing is to be sent"
+    if sync.name in outcome.held_in:
+        plan_id = outcome.held_in[sync.name]
+        yield f"{sync.name}: held in {plan_id}; next: relay apply {plan_id} --approve {sync.name}"
+
+
+def next_step(plan: Plan) -> str:
+    """What to type after a plan was sealed, the held syncs named; or that nothing is to be sent."""
+    sent = [sync for sync in plan.syncs if plan.file(sync.name, "requests")]
+    if not sent:
+        return f"recorded in {plan.folder}; nothing is to be sent"
+    held = [sync.name for sync in sent if sync.state == "held"]
+    approvals = "".join(f" --approve {name}" for name in held)
+    if len(held) == len(sent):
+        return f"sealed {plan.folder}; next: relay apply {plan.plan_id}{approvals}"
+    held_too = f", with{approvals} for what is held" if held else ""
+    return f"sealed {plan.folder}; next: relay apply {plan.plan_id}{held_too}"
 
 
 def also_of(sync: PlanSync) -> str:
@@ -124,11 +142,13 @@ def register(group: click.Group) -> None:
             outcome = make_plan(settings, request)
             warehouse.publish(settings.home)
         if outcome.plan is not None:
-            line = f"sealed {outcome.plan.folder}; next: relay apply {outcome.plan.plan_id}"
+            line = next_step(outcome.plan)
         elif outcome.held_in:
             line = (
                 f"nothing new to seal; held in {', '.join(sorted(set(outcome.held_in.values())))}"
             )
+        elif any(outcome.waiting.values()):
+            line = "nobody to add, which is all that --first does"
         else:
             line = "nothing to send"
         return Outcome(outcome.document, line, plan_text(outcome), 3 if outcome.is_held else 0)

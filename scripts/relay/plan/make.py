@@ -85,15 +85,16 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
     """Build and seal what is due, or what was named. The caller holds the lock.
 
     Raises:
-        ConfigurationError: A named sync does not exist or is not enabled.
+        ConfigurationError: A named sync does not exist, or what is to be adopted never can be.
         BudgetError: Cohorts are downloaded, and not even one download a day of each fits the month.
         BuildError: dbt failed.
-        PlanError: Something cannot be sealed; nothing is.
+        PlanError: Something cannot be sealed or adopted; nothing is.
     """
     settings = settings.for_run(
         retries_rejected=request.retry_rejected, not_before=earliest_plan_time(settings.home)
     )
     _check_names(settings, (*request.syncs, *request.adopt))
+    _check_adoption(settings, request)
     budget = _budget(settings)
     build(settings)
     with warehouse.connect(settings) as connection:
@@ -114,19 +115,26 @@ def _budget(settings: Settings) -> BudgetLook:
 def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
     """Seal the inverse of what a plan delivered, so far as it still is as that plan left it.
 
-    Rows of unknown outcome are left alone, and events stay where they arrived. The caller holds the
-    lock. The tables show what is to be taken back until the next build, which `apply` ends with.
+    Rows of unknown outcome are left alone, and events stay where they arrived; so do members who
+    were in a segment before the relay was, and were adopted. The caller holds the lock. The tables
+    show what is to be taken back until the next build, which `apply` ends with.
 
     Raises:
-        PlanError: There is no such plan, or it has only events.
+        PlanError: There is no such plan, or it sent no change of a segment.
         ConfigurationError: A sync of it is not configured or not enabled any more.
     """
     undone = read_plan(settings.home, plan_id)
-    names = tuple(
+    changed = [
         sync.name
         for sync in undone.syncs
         if sync.kind == "cohort_sync" and undone.file(sync.name, "rows")
-    )
+    ]
+    names = tuple(name for name in changed if undone.file(name, "requests"))
+    if changed and not names:
+        raise PlanError(
+            f"plan {plan_id} adopted {', '.join(changed)}: nothing was sent, so there is nothing to"
+            " take back; members that should not be there leave with the next plan"
+        )
     if not names:
         raise PlanError(f"plan {plan_id} changed no segment: events and identities stay as sent")
     undoing = settings.for_run(undoes=plan_id, not_before=earliest_plan_time(settings.home))
@@ -162,6 +170,39 @@ def _check_names(settings: Settings, names: Sequence[str]) -> None:
             )
 
 
+def _check_adoption(settings: Settings, request: PlanRequest) -> None:
+    """Refuse a call that cannot be meant so, before anything is built."""
+    if request.adopt and request.first is not None:
+        raise ConfigurationError(
+            "--adopt records every member of a segment and sends nothing, so --first has no"
+            " meaning with it; leave one of them out"
+        )
+    for sync in settings.config.syncs:
+        if sync.name in request.adopt and sync.kind != "cohort_sync":
+            raise ConfigurationError(
+                f"--adopt {sync.name}: expected a sync of cohort_syncs, whose segment has members;"
+                f" {sync.name} carries events, and events that were not sent cannot be confirmed"
+            )
+
+
+def _check_adoptable(candidates: Sequence["Candidate"], names: Sequence[str]) -> None:
+    """Refuse to adopt a segment of which nobody can say who is in it.
+
+    Raises:
+        PlanError: The cohort has no snapshot to go by, or the sync is not enabled.
+    """
+    for name in names:
+        own = [candidate.sync for candidate in candidates if candidate.is_one_of([name])]
+        # Of a sync that stands for every cohort those are adopted that can be.
+        if any(sync.state != "no_snapshot" for sync in own):
+            continue
+        reason = own[0].reason if own else "it is not enabled, or no cohort of it is known yet"
+        raise PlanError(
+            f"{name} cannot be adopted: {reason}; what is recorded as confirmed are the members of"
+            " its newest snapshot. Load the cohort first (`relay load cohorts`), then adopt it"
+        )
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A sync as the models leave it, before its schedule is asked.
@@ -191,9 +232,11 @@ def _seal_what_is_due(
     adopted: list[str] = []
     checked: list[str] = []
     with sealing_folder(settings.home) as folder:
-        for candidate in _candidates(connection, settings, request):
+        candidates = _candidates(connection, settings, request)
+        _check_adoptable(candidates, request.adopt)
+        for candidate in candidates:
             sync = scheduled(candidate, request, settings)
-            adopts = candidate.is_one_of(request.adopt)
+            adopts = candidate.is_one_of(request.adopt) and sync.state != "no_snapshot"
             adopted += [sync.name] * adopts
             if sync.state not in {"ready", "held"} and not adopts:
                 syncs.append(sync)
@@ -236,7 +279,7 @@ def _seal_what_is_due(
                     checked.append(sync.name)
                 syncs.append(replace(counted, state="empty", reason=reason))
                 continue
-            syncs.append(counted)
+            syncs.append(replace(counted, state="adopted", reason=None) if adopts else counted)
             files += sealed.files
         plan = None
         if files:

@@ -15,7 +15,9 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class PlanSync:
-    """One sync of a plan. `state` is ready, held, empty, not_due, no_snapshot or paused.
+    """One sync of a plan.
+
+    `state` is ready, held, empty, not_due, no_snapshot, paused, or adopted: confirmed unsent.
 
     `ledger_seq` is the position of the ledger the changes were computed from; `changes_hash` covers
     the changes without their times, so that a held sync can be seen not to have moved.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import duckdb
 import httpx
@@ -13,7 +14,7 @@ from apply.sealed import Sync, seal
 from plan.desk import CART, LOYAL, NOW, SYNCS, Desk, Open, one, outcomes, rows_of, sealed
 from relay.apply.decisions import resume
 from relay.apply.ledger import Ledger
-from relay.cli.plan import plan_text
+from relay.cli.plan import next_step, plan_text
 from relay.errors import ConfigurationError, PlanError
 from relay.plan.make import payload_query
 from relay.plan.manifest import Plan, PlanSync
@@ -235,16 +236,64 @@ def test_an_adopted_segment_is_confirmed_and_nothing_is_sent(open_desk: Open) ->
     desk = open_desk()
     desk.let_in(CART, *crowd(range(60)))
     outcome = desk.plan(adopt=("ct",))
+    assert "ct: 60 members recorded as confirmed; nothing is to be sent" in plan_text(outcome)
     plan = sealed(outcome)
+    assert next_step(plan) == f"recorded in {plan.folder}; nothing is to be sent"
     assert [sync.name for sync in outcome.syncs] == ["ct"]
     assert {file.role for file in plan.files} == {"rows", "csv"}
-    assert outcomes(desk.apply(plan), "ct") == "delivered 60"
+    assert (one(outcome, "ct").state, one(outcome, "ct").reason) == ("adopted", None)
+    result = desk.apply(plan)
+    assert outcomes(result, "ct") == "delivered 60"
+    assert [(one.state, one.reason) for one in result.syncs] == [
+        ("adopted", "recorded as confirmed, nothing was sent")
+    ]
     assert desk.vendors.log == []
     assert desk.confirmed("ct") == crowd(range(60))
+    # They were there before the relay: it has nothing of its own to take back.
+    with pytest.raises(PlanError, match=rf"{plan.plan_id} adopted ct: nothing was sent"):
+        desk.undo(plan)
     desk.wait()
     assert one(desk.plan("ct"), "ct").state == "empty"
     desk.let_in(CART, *crowd(range(1, 60)))
     assert rows_of(sealed(desk.plan("ct")), "ct") == [("removed", "u000", "left_cohort")]
+
+
+EVENTS = """\
+event_imports:
+  - {name: ev, destination: lytics}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "error", "message"),
+    [
+        (
+            {"computed": 0},
+            {},
+            PlanError,
+            "ct cannot be adopted: no snapshot was loaded yet;",
+        ),
+        ({"is_archived": True}, {}, PlanError, "ct cannot be adopted: the cohort is archived"),
+        ({}, {"adopt": ("off",)}, PlanError, "off cannot be adopted: it is not enabled"),
+        ({}, {"adopt": ("ev",)}, ConfigurationError, "--adopt ev: expected a sync of cohort_syncs"),
+        ({}, {"first": 5}, ConfigurationError, "--first has no meaning with it; leave one"),
+    ],
+)
+def test_what_cannot_be_adopted_is_refused_and_nothing_recorded(
+    open_desk: Open,
+    change: dict[str, Any],
+    asked: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    off = "  - {name: off, cohort_id: loyal, destination: clevertap, enabled: false}\n"
+    desk = open_desk(syncs=SYNCS + off + EVENTS)
+    desk.let_in(CART, "ann")
+    desk.cohorts[CART] = replace(desk.cohorts[CART], **change)
+    with pytest.raises(error, match=message):
+        desk.plan(**{"adopt": ("ct",), **asked})
+    with Ledger.open(desk.settings.home) as ledger:
+        assert list(ledger.lines()) == []
 
 
 def test_a_refused_row_is_parked_until_it_is_asked_for_or_changes(open_desk: Open) -> None:
