@@ -19,7 +19,7 @@ from relay.plan.manifest import Plan, PlanFile, PlanSync, read_plan
 from relay.plan.payloads import payload_of
 from relay.plan.schedule import check_export_window, is_due
 from relay.plan.seal import changes_hash_of, finish_plan, seal_sync, sealing_folder
-from relay.settings import Settings
+from relay.settings import Home, Settings
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
         PlanError: There is no such plan, or it sent no change of a segment.
         ConfigurationError: A sync of it is not configured or not enabled any more.
     """
-    undone = read_plan(settings.home, plan_id)
+    undone = read_plan(settings.home, plan_id, roles={"rows"})
     changed = [
         sync.name
         for sync in undone.syncs
@@ -244,7 +244,7 @@ def _seal_what_is_due(
             payload = payload_query(sync, request.first, adopts=adopts)
             if request.first is not None:
                 waiting[sync.name] = _rows_left(connection, sync, payload)
-            held_plan = _same_held_plan(connection, sync, payload)
+            held_plan = _same_held_plan(connection, settings.home, sync, payload)
             if held_plan is not None and not adopts:
                 held_in[sync.name] = held_plan
                 syncs.append(sync)
@@ -455,8 +455,10 @@ def _rows_left(connection: DuckDBPyConnection, sync: PlanSync, payload: str) -> 
     )
 
 
-def _same_held_plan(connection: DuckDBPyConnection, sync: PlanSync, payload: str) -> str | None:
-    """The plan that holds just these changes of the sync already, where there is one."""
+def _same_held_plan(
+    connection: DuckDBPyConnection, home: Home, sync: PlanSync, payload: str
+) -> str | None:
+    """The plan that holds just these changes of the sync already, where it can be applied."""
     if sync.state != "held":
         return None
     row = connection.execute(
@@ -467,7 +469,13 @@ def _same_held_plan(connection: DuckDBPyConnection, sync: PlanSync, payload: str
     ).fetchone()
     if row is None or row[1] != "held" or row[3] != sync.ledger_seq:
         return None
-    return str(row[0]) if row[2] == changes_hash_of(connection, payload) else None
+    if row[2] != changes_hash_of(connection, payload):
+        return None
+    try:
+        return read_plan(home, str(row[0])).plan_id
+    except PlanError:
+        # `apply` refuses a plan whose files are gone or changed: it can hold nothing.
+        return None
 
 
 def _record(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,13 @@ def sealed_manifests(home: Home) -> list[Path]:
     return sorted(home.outbox.glob("[!.]*/manifest.json"))
 
 
-def read_plan(home: Home, plan_id: str) -> Plan:
+def read_plan(home: Home, plan_id: str, roles: Collection[str] | None = None) -> Plan:
     """Read a plan and check that nothing of it changed since it was sealed.
+
+    Args:
+        home: Where it lies.
+        plan_id: Which one.
+        roles: Check only the files of these roles, as the others are not used; None for all.
 
     Raises:
         PlanError: There is no such plan (the message lists those there are), its manifest cannot be
@@ -177,7 +183,8 @@ def read_plan(home: Home, plan_id: str) -> Plan:
     if plan.plan_hash != sealed_hash or plan.plan_id != plan_id:
         raise PlanError(f"{path} was changed after sealing; run `relay plan` for a new plan")
     for file in plan.files:
-        _check_file(folder, file)
+        if roles is None or file.role in roles:
+            _check_file(folder, file)
     return plan
 
 

@@ -77,6 +77,31 @@ def test_a_held_sync_keeps_its_place_and_the_others_go(open_desk: Open) -> None:
     assert desk.confirmed("ct") == crowd(range(20), range(60, 62))
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_held_plan_that_cannot_be_applied_is_sealed_anew(open_desk: Open, is_gone: bool) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    first = sealed(desk.plan("ct"))
+    desk.apply(first)
+    desk.wait()
+    desk.let_in(CART, *crowd(range(20)))
+    held = sealed(desk.plan("ct"))
+    file = held.folder / "ct.csv"
+    if is_gone:
+        file.unlink()
+    else:
+        file.write_text(file.read_text() + " ")
+    with pytest.raises(PlanError, match=r"ct\.csv (was changed after|is missing).*`relay plan`"):
+        desk.apply(held, "ct")
+    desk.wait(minutes=1)
+    again = desk.plan("ct")
+    assert next_step(sealed(again)).endswith(f"relay apply {sealed(again).plan_id} --approve ct")
+    assert outcomes(desk.apply(sealed(again), "ct"), "ct") == "delivered 40"
+    # What a person may have changed of a delivered plan is not what an undo goes by.
+    (first.folder / "ct.csv").unlink()
+    assert one(desk.undo(first), "ct").removed == 20
+
+
 def test_an_approval_is_of_one_plan_and_dies_with_it(open_desk: Open) -> None:
     desk = open_desk()
     desk.let_in(CART, *crowd(range(60)))
