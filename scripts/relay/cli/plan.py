@@ -128,7 +128,7 @@ def register(group: click.Group) -> None:
     @click.option("--force", is_flag=True, help="Run a one-time sync that has run already.")
     @click.option("--first", type=click.IntRange(min=1), help="Try N members of each sync.")
     @click.option("--adopt", multiple=True, metavar="SYNC", help="Record as confirmed, send none.")
-    @click.option("--retry-rejected", is_flag=True, help="Try parked rows once more.")
+    @click.option("--retry-rejected", is_flag=True, help="Try parked rows once more, due or not.")
     def plan_command(settings: Settings, **options: Any) -> Outcome:
         """Build, then seal what is due (or the named syncs) into outbox/<plan_id>/.
 

@@ -32,7 +32,7 @@ class PlanRequest:
         first: Only this many additions of each sync, to try a destination: a trial, which is no
             run of the schedule and removes nobody.
         adopt: Syncs whose desired members are recorded as confirmed, sending nothing.
-        retry_rejected: Parked rows are tried once more.
+        retry_rejected: Parked rows are tried once more; a sync that has some is due.
     """
 
     syncs: tuple[str, ...] = ()
@@ -208,13 +208,15 @@ class Candidate:
     """A sync as the models leave it, before its schedule is asked.
 
     `is_unfinished` says that the last run stopped half way: rows of it were not sent, or went
-    unanswered and may be sent again.
+    unanswered and may be sent again. `is_retried` says that it has refused rows, which are to be
+    tried again.
     """
 
     sync: PlanSync
     config: Sync
     last_run_at: datetime | None
     is_unfinished: bool = False
+    is_retried: bool = False
 
     def is_one_of(self, names: Sequence[str]) -> bool:
         """Whether it was named: itself, or the entry of syncs.yml that stands for every cohort."""
@@ -389,6 +391,7 @@ def _candidates(
     )
     by_name = {sync.name: sync for sync in settings.config.syncs}
     named = [*request.syncs, *request.adopt]
+    refused = _refused_syncs(connection) if request.retry_rejected else frozenset()
     found = []
     for row in rows:
         config = by_name[row.pop("config_name")]
@@ -401,16 +404,28 @@ def _candidates(
             config,
             None if last_run_at is None else last_run_at.replace(tzinfo=UTC),
             is_unfinished,
+            row["name"] in refused,
         )
         if not named or candidate.is_one_of(named):
             found.append(candidate)
     return found
 
 
+def _refused_syncs(connection: DuckDBPyConnection) -> frozenset[str]:
+    """Syncs of which rows were refused: keys that are parked, or events of any plan."""
+    rows = connection.execute(
+        "select sync_name from ledger.confirmed_keys where is_parked"
+        " union select sync_name from ledger.plan_outcomes"
+        " where sync_kind != 'cohort_sync' and rejected_count > 0"
+    ).fetchall()
+    return frozenset(name for (name,) in rows)
+
+
 def scheduled(candidate: Candidate, request: PlanRequest, settings: Settings) -> PlanSync:
     """The sync with state not_due where its schedule says so and nobody named it.
 
-    A run that stopped half way is not over: it goes on at the next look, whatever the schedule.
+    A run that stopped half way is not over: it goes on at the next look, whatever the schedule. Who
+    has refused rows tried again names the syncs that have some.
     """
     sync = candidate.sync
     if sync.state not in {"ready", "held"}:
@@ -420,7 +435,8 @@ def scheduled(candidate: Candidate, request: PlanRequest, settings: Settings) ->
     may_run = due.is_due or candidate.is_unfinished or request.force
     may_run = may_run or candidate.is_one_of(request.adopt)
     is_one_time = candidate.config.frequency == "one_time"
-    if may_run or (candidate.is_one_of(request.syncs) and not is_one_time):
+    is_asked_for = candidate.is_retried or candidate.is_one_of(request.syncs)
+    if may_run or (is_asked_for and not is_one_time):
         if isinstance(candidate.config, EventExport):
             check_export_window(candidate.config, now=now, zone=zone)
         return sync

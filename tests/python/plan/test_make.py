@@ -327,8 +327,11 @@ def test_a_refused_row_is_parked_until_it_is_asked_for_or_changes(open_desk: Ope
     desk.vendors.refuses = lambda record: record["identity"] == "BO"
     assert outcomes(desk.sync(), "ct") == "delivered 1 rejected 1"
     desk.wait()
-    outcome = desk.plan("ct")
+    outcome = desk.plan()
     assert (outcome.plan, one(outcome, "ct").parked) == (None, 1)
+    # Asked for by hand, they are due; who has none is not.
+    asked = desk.plan(retry_rejected=True)
+    assert [(sync.state, sync.added) for sync in asked.syncs] == [("ready", 1), ("not_due", 0)]
     for _ in range(2):
         assert notes(desk, "ct") == []
         retried = sealed(desk.plan("ct", retry_rejected=True))
@@ -356,6 +359,18 @@ def test_a_one_time_sync_runs_once(open_desk: Open) -> None:
         assert (sync.state, sync.reason) == ("not_due", reason)
     forced = sealed(desk.plan("ct", force=True))
     assert {row[:2] for row in rows_of(forced, "ct")} == {("added", "bo"), ("removed", "ann")}
+
+
+def test_what_is_to_go_once_waits_for_somebody_to_send(open_desk: Open) -> None:
+    desk = open_desk(syncs=SYNCS.replace("clevertap}", "clevertap, frequency: one_time}"))
+    desk.let_in(CART)
+    assert one(desk.plan(), "ct").reason == "nothing to send"
+    desk.wait()
+    desk.let_in(CART, "ann")
+    assert outcomes(desk.sync(), "ct") == "delivered 1"
+    desk.wait()
+    desk.let_in(CART, "ann", "bo")
+    assert one(desk.plan(), "ct").state == "not_due"
 
 
 def test_a_sync_that_does_not_exist_is_refused_by_name(open_desk: Open) -> None:
