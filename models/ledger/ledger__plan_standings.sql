@@ -12,7 +12,7 @@ plan_syncs as (
             order by created_at desc, plan_id desc
         ) = 1 as is_latest_of_sync
     from {{ ref('stg_ledger__plan_syncs') }}
-    where has_rows or state in ('empty', 'no_snapshot')
+    where has_rows or (state in ('empty', 'no_snapshot') and plan_kind != 'trial')
 
 ),
 

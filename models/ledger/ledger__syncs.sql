@@ -23,9 +23,6 @@ last_lines as (
             arg_max(kind, seq) filter (where kind in ('paused', 'resumed')) = 'paused', false
         ) as is_paused,
         max(written_at) filter (where kind in ('sending', 'confirmed', 'adopted')) as last_sent_at,
-        max(written_at) filter (
-            where kind in ('sending', 'confirmed', 'adopted', 'checked')
-        ) as last_run_at,
         arg_max(plan_id, seq) filter (where kind in ('sending', 'confirmed', 'adopted'))
             as last_sent_plan_id
     from lines
@@ -42,6 +39,23 @@ planned as (
         max(ledger_seq) as planned_from_seq
     from plan_syncs
     group by sync_name
+
+),
+
+-- To try a destination with a few is no run: what waits behind them is as due as it was.
+last_runs as (
+
+    select
+        lines.sync_name,
+        max(lines.written_at) as last_run_at,
+        nullif(arg_max(coalesce(lines.plan_id, ''), lines.seq), '') as last_run_plan_id
+    from lines
+    left join plan_syncs
+        on lines.plan_id = plan_syncs.plan_id and lines.sync_name = plan_syncs.sync_name
+    where
+        lines.kind in ('sending', 'confirmed', 'adopted', 'checked')
+        and coalesce(plan_syncs.plan_kind, 'sync') != 'trial'
+    group by lines.sync_name
 
 ),
 
@@ -116,13 +130,16 @@ select
     last_sent.destination as sent_destination,
     planned.last_plan_id,
     last_lines.last_sent_plan_id,
+    last_runs.last_run_plan_id,
     planned.last_planned_at,
     last_lines.last_sent_at,
     -- A look that found nothing to send is a run too.
-    last_lines.last_run_at
+    last_runs.last_run_at
 from names
 left join last_lines
     on names.sync_name = last_lines.sync_name
+left join last_runs
+    on names.sync_name = last_runs.sync_name
 left join planned
     on names.sync_name = planned.sync_name
 left join last_sent

@@ -19,8 +19,9 @@ class SyncResult:
     Attributes:
         name: The sync.
         destination: Where it goes.
-        state: `sent` (as far as it went), `held`, `stale`, `paused`, `not_asked` (left out by
-            name), or the plan's own state of a sync that has nothing to send.
+        state: `sent` (as far as it went), `adopted` (confirmed, nothing was sent), `held`, `stale`,
+            `paused`, `not_asked` (left out by name), or the plan's own state of a sync that has
+            nothing to send.
         reason: In words, where the state needs one.
         planned: Rows in the plan.
         superseded: Rows left over because another plan of the sync was sent since.

@@ -10,9 +10,8 @@ from relay.apply.ledger_lines import Rejection
 from relay.apply.outgoing import Outgoing, read_all_outgoing
 from relay.apply.result import SyncResult
 from relay.apply.state import SyncHistory, histories
-from relay.durable import sha256_of
 from relay.errors import ConfigurationError
-from relay.plan.manifest import Plan, PlanSync, plans_beside
+from relay.plan.manifest import Plan, PlanSync, plans_beside, suppress_hash_of
 from relay.settings import Settings
 
 REFUSALS_SHOWN = 20
@@ -21,6 +20,7 @@ ADDITIONS = 2
 ENDS_EARLIER_PLANS = ("empty", "no_snapshot")
 TO_BE_SENT = "to_be_sent"
 SENT = "sent"
+ADOPTED = "adopted"
 
 
 @dataclass
@@ -132,7 +132,7 @@ def look(
             standing.state = "not_asked"
         elif sync.state == "held" and sync.name not in approve and not history.is_approved:
             standing.state = "held"
-        elif sync.state in ("ready", "held"):
+        elif sync.state in ("ready", "held", ADOPTED):
             _decide(standing, plan, stale, ledger.paused)
             if standing.is_to_be_sent and _is_suppression_new(settings, plan, standing):
                 why = "the suppression list changed after this plan was made; run `relay plan`"
@@ -142,8 +142,7 @@ def look(
 
 def _is_suppression_new(settings: Settings, plan: Plan, standing: Standing) -> bool:
     """Whether additions are left of a plan that was made with another suppression list."""
-    file = settings.config.suppress
-    if (None if file is None else sha256_of(file)) == plan.suppress_sha256:
+    if suppress_hash_of(settings.config.suppress) == plan.suppress_sha256:
         return False
     outgoing = standing.outgoing
     return any(
@@ -160,7 +159,9 @@ def _decide(
     standing.reason = None
     states = list(standing.outgoing.states(standing.history))
     if not any(state.pending or state.unknown for state in states):
-        standing.state = SENT
+        is_adopted = standing.sync.state == ADOPTED
+        standing.state = ADOPTED if is_adopted else SENT
+        standing.reason = "recorded as confirmed, nothing was sent" if is_adopted else None
     elif name in stale:
         standing.refuse("stale", stale[name])
         standing.is_refused = any(state.pending for state in states)
@@ -209,7 +210,9 @@ def overtaken_syncs(plan: Plan, ledger: Ledger) -> dict[str, str]:
     overtaken = {}
     for other in plans_beside(plan):
         for name, state in other.states.items():
-            ends = name in other.with_rows or state in ENDS_EARLIER_PLANS
+            ends = name in other.with_rows or (
+                state in ENDS_EARLIER_PLANS and other.kind != "trial"
+            )
             if ends and other.created_at > plan.created_at:
                 overtaken[name] = f"plan {other.plan_id} was made of {name} since"
     positions = {sync.name: sync.ledger_seq for sync in plan.syncs}

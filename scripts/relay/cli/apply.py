@@ -8,7 +8,7 @@ from relay import warehouse
 from relay.apply.commands import apply_sealed
 from relay.apply.run import ApplyResult
 from relay.cli.command import Outcome, relay_command
-from relay.cli.plan import plan_table, plan_text
+from relay.cli.plan import next_step, plan_table, plan_text
 from relay.cli.signals import stopping_on_signals
 from relay.errors import RelayError
 from relay.plan.make import PlanRequest, make_undo
@@ -91,7 +91,7 @@ def register(group: click.Group) -> None:
         if outcome.plan is None:
             line = f"nothing of {plan_id} is left to undo"
         else:
-            line = f"sealed {outcome.plan.folder}; next: relay apply {outcome.plan.plan_id}"
+            line = next_step(outcome.plan)
         return Outcome(
             outcome.document, line, plan_table(outcome.syncs), 3 if outcome.is_held else 0
         )

@@ -1,5 +1,6 @@
 """`relay build`, `plan`, `show`: from loaded data to a sealed plan, and a look at it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -8,7 +9,7 @@ from relay import warehouse
 from relay.cli.command import Outcome, relay_command
 from relay.plan.build import build
 from relay.plan.make import PlanOutcome, PlanRequest, make_plan
-from relay.plan.manifest import PlanSync, read_plan
+from relay.plan.manifest import Plan, PlanSync, read_plan
 from relay.plan.show import show_plan
 from relay.report.tables import table
 from relay.settings import Settings
@@ -54,9 +55,36 @@ def plan_table(syncs: tuple[PlanSync, ...]) -> str:
 
 
 def plan_text(outcome: PlanOutcome) -> str:
-    """The table of the syncs, and under it what to know of Amplitude's cohort downloads."""
-    advice = outcome.budget.advice if outcome.budget else None
-    return plan_table(outcome.syncs) + (f"budget: {advice}\n" if advice else "")
+    """The table of the syncs, and under it what it cannot say: who waits, and the budget."""
+    notes = [note for sync in outcome.syncs for note in _notes(outcome, sync)]
+    if outcome.budget and outcome.budget.advice:
+        notes.append(f"budget: {outcome.budget.advice}")
+    return plan_table(outcome.syncs) + "".join(f"{note}\n" for note in notes)
+
+
+def _notes(outcome: PlanOutcome, sync: PlanSync) -> Iterator[str]:
+    waiting = outcome.waiting.get(sync.name, 0)
+    if waiting and sync.name not in outcome.held_in:
+        here = waiting + sync.planned
+        yield f"{sync.name}: {waiting} of {here} changes wait for a plan without --first"
+    if sync.state == "adopted":
+        yield f"{sync.name}: {sync.added} members recorded as confirmed; nothing is to be sent"
+    if sync.name in outcome.held_in:
+        plan_id = outcome.held_in[sync.name]
+        yield f"{sync.name}: held in {plan_id}; next: relay apply {plan_id} --approve {sync.name}"
+
+
+def next_step(plan: Plan) -> str:
+    """What to type after a plan was sealed, the held syncs named; or that nothing is to be sent."""
+    sent = [sync for sync in plan.syncs if plan.file(sync.name, "requests")]
+    if not sent:
+        return f"recorded in {plan.folder}; nothing is to be sent"
+    held = [sync.name for sync in sent if sync.state == "held"]
+    approvals = "".join(f" --approve {name}" for name in held)
+    if len(held) == len(sent):
+        return f"sealed {plan.folder}; next: relay apply {plan.plan_id}{approvals}"
+    held_too = f", with{approvals} for what is held" if held else ""
+    return f"sealed {plan.folder}; next: relay apply {plan.plan_id}{held_too}"
 
 
 def also_of(sync: PlanSync) -> str:
@@ -98,9 +126,9 @@ def register(group: click.Group) -> None:
     @relay_command(group, "plan")
     @click.argument("syncs", nargs=-1)
     @click.option("--force", is_flag=True, help="Run a one-time sync that has run already.")
-    @click.option("--first", type=click.IntRange(min=1), help="Only N members of each sync.")
+    @click.option("--first", type=click.IntRange(min=1), help="Try N members of each sync.")
     @click.option("--adopt", multiple=True, metavar="SYNC", help="Record as confirmed, send none.")
-    @click.option("--retry-rejected", is_flag=True, help="Try parked rows once more.")
+    @click.option("--retry-rejected", is_flag=True, help="Try parked rows once more, due or not.")
     def plan_command(settings: Settings, **options: Any) -> Outcome:
         """Build, then seal what is due (or the named syncs) into outbox/<plan_id>/.
 
@@ -114,11 +142,13 @@ def register(group: click.Group) -> None:
             outcome = make_plan(settings, request)
             warehouse.publish(settings.home)
         if outcome.plan is not None:
-            line = f"sealed {outcome.plan.folder}; next: relay apply {outcome.plan.plan_id}"
+            line = next_step(outcome.plan)
         elif outcome.held_in:
             line = (
                 f"nothing new to seal; held in {', '.join(sorted(set(outcome.held_in.values())))}"
             )
+        elif any(outcome.waiting.values()):
+            line = "nobody to add, which is all that --first does"
         else:
             line = "nothing to send"
         return Outcome(outcome.document, line, plan_text(outcome), 3 if outcome.is_held else 0)

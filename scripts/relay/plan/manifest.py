@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class PlanSync:
-    """One sync of a plan. `state` is ready, held, empty, not_due, no_snapshot or paused.
+    """One sync of a plan.
+
+    `state` is ready, held, empty, not_due, no_snapshot, paused, or adopted: confirmed unsent.
 
     `ledger_seq` is the position of the ledger the changes were computed from; `changes_hash` covers
     the changes without their times, so that a held sync can be seen not to have moved.
@@ -52,6 +54,12 @@ class PlanSync:
     on_unknown: str = "hold"
     forecast: dict[str, int] | None = None
 
+    @property
+    def planned(self) -> int:
+        """All rows that the plan has of it."""
+        counts = (self.added, self.removed, self.reasserted)
+        return sum((*counts, self.refreshed, self.renamed, self.stitched))
+
 
 @dataclass(frozen=True)
 class PlanFile:
@@ -73,9 +81,10 @@ class PlanFile:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sealed plan. `kind` is sync, undo or identify; `folder` is where it lies.
+    """A sealed plan. `kind` is sync, trial (the first few), undo or identify.
 
-    `suppress_sha256` is of the suppression list it was made with, None without one.
+    `folder` is where it lies, `suppress_sha256` is of the suppression list it was made with, None
+    without one.
     """
 
     plan_id: str
@@ -98,9 +107,15 @@ class PlanSketch:
     """What of a plan another one asks: the state of each sync, and of which it has rows."""
 
     plan_id: str
+    kind: str
     created_at: str
     states: dict[str, str]
     with_rows: set[str]
+
+
+def suppress_hash_of(file: Path | None) -> str | None:
+    """What a plan remembers of the suppression list."""
+    return None if file is None else sha256_of(file)
 
 
 def plan_hash_of(manifest: dict[str, Any]) -> str:
@@ -152,8 +167,13 @@ def sealed_manifests(home: Home) -> list[Path]:
     return sorted(home.outbox.glob("[!.]*/manifest.json"))
 
 
-def read_plan(home: Home, plan_id: str) -> Plan:
+def read_plan(home: Home, plan_id: str, roles: Collection[str] | None = None) -> Plan:
     """Read a plan and check that nothing of it changed since it was sealed.
+
+    Args:
+        home: Where it lies.
+        plan_id: Which one.
+        roles: Check only the files of these roles, as the others are not used; None for all.
 
     Raises:
         PlanError: There is no such plan (the message lists those there are), its manifest cannot be
@@ -184,7 +204,8 @@ def read_plan(home: Home, plan_id: str) -> Plan:
     if plan.plan_hash != sealed_hash or plan.plan_id != plan_id:
         raise PlanError(f"{path} was changed after sealing; run `relay plan` for a new plan")
     for file in plan.files:
-        _check_file(folder, file)
+        if roles is None or file.role in roles:
+            _check_file(folder, file)
     return plan
 
 
@@ -201,6 +222,7 @@ def plans_beside(plan: Plan) -> Iterator[PlanSketch]:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             yield PlanSketch(
                 plan_id=path.parent.name,
+                kind=manifest["kind"],
                 created_at=manifest["created_at"],
                 states={sync["name"]: sync["state"] for sync in manifest["syncs"]},
                 with_rows={file["sync"] for file in manifest["files"] if file["role"] == "rows"},

@@ -27,7 +27,15 @@ from relay.plan.custom_list import (
     write_list,
     write_list_calls,
 )
-from relay.plan.manifest import Plan, PlanFile, PlanSync, canonical_json, manifest_of, read_plan
+from relay.plan.manifest import (
+    Plan,
+    PlanFile,
+    PlanSync,
+    canonical_json,
+    manifest_of,
+    read_plan,
+    suppress_hash_of,
+)
 from relay.plan.payloads import delivery_of, limits_of
 from relay.plan.requests import (
     ROWS_A_BATCH,
@@ -217,7 +225,7 @@ def finish_plan(
         undoes=undoes,
         syncs=syncs,
         files=files,
-        suppress_sha256=None if suppress is None else sha256_of(suppress),
+        suppress_sha256=suppress_hash_of(suppress),
     )
     with writing(folder / "manifest.json") as file:
         file.write(canonical_json(manifest))

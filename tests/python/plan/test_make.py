@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import duckdb
 import httpx
@@ -13,8 +14,10 @@ from apply.sealed import Sync, seal
 from plan.desk import CART, LOYAL, NOW, SYNCS, Desk, Open, one, outcomes, rows_of, sealed
 from relay.apply.decisions import resume
 from relay.apply.ledger import Ledger
+from relay.cli.plan import next_step, plan_text
 from relay.errors import ConfigurationError, PlanError
-from relay.plan.manifest import Plan
+from relay.plan.make import payload_query
+from relay.plan.manifest import Plan, PlanSync
 from relay.report.members import members_of
 from relay.report.status import status
 
@@ -72,6 +75,31 @@ def test_a_held_sync_keeps_its_place_and_the_others_go(open_desk: Open) -> None:
     # What went before does not make it stale.
     assert outcomes(desk.apply(sealed(first), "ct"), "ct") == "delivered 42"
     assert desk.confirmed("ct") == crowd(range(20), range(60, 62))
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_held_plan_that_cannot_be_applied_is_sealed_anew(open_desk: Open, is_gone: bool) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    first = sealed(desk.plan("ct"))
+    desk.apply(first)
+    desk.wait()
+    desk.let_in(CART, *crowd(range(20)))
+    held = sealed(desk.plan("ct"))
+    file = held.folder / "ct.csv"
+    if is_gone:
+        file.unlink()
+    else:
+        file.write_text(file.read_text() + " ")
+    with pytest.raises(PlanError, match=r"ct\.csv (was changed after|is missing).*`relay plan`"):
+        desk.apply(held, "ct")
+    desk.wait(minutes=1)
+    again = desk.plan("ct")
+    assert next_step(sealed(again)).endswith(f"relay apply {sealed(again).plan_id} --approve ct")
+    assert outcomes(desk.apply(sealed(again), "ct"), "ct") == "delivered 40"
+    # What a person may have changed of a delivered plan is not what an undo goes by.
+    (first.folder / "ct.csv").unlink()
+    assert one(desk.undo(first), "ct").removed == 20
 
 
 def test_an_approval_is_of_one_plan_and_dies_with_it(open_desk: Open) -> None:
@@ -247,20 +275,139 @@ def test_a_few_members_are_tried_first_and_the_rest_follows(open_desk: Open) -> 
     ]
 
 
+def test_a_trial_is_no_run_of_the_schedule(open_desk: Open) -> None:
+    desk = open_desk(syncs=SYNCS.replace("clevertap}", "clevertap, frequency: one_time}"))
+    for cohort in (CART, LOYAL):
+        desk.let_in(cohort, "ann", "bo", "cy")
+    tried = desk.plan(first=1)
+    assert sealed(tried).kind == "trial"
+    assert tried.waiting == {"ct": 2, "moe": 2}
+    assert "ct: 2 of 3 changes wait for a plan without --first" in plan_text(tried)
+    desk.apply(sealed(tried))
+    desk.wait(hours=1)
+    outcome = desk.plan()
+    assert [(sync.state, sync.added) for sync in outcome.syncs] == [("ready", 2)] * 2
+    desk.apply(sealed(outcome))
+    assert {sync.state for sync in desk.plan().syncs} == {"not_due"}
+    # Neither does one end a run that stopped half way, nor one that finds nobody to add.
+    desk.wait()
+    desk.let_in(LOYAL, "ann", "bo", "di", "eli")
+    desk.vendors.answers["moengage.test"] = [httpx.Response(401)]
+    desk.sync()
+    desk.apply(sealed(desk.plan("moe", first=1)))
+    assert one(desk.plan(), "moe").state == "ready"
+    desk.sync()
+    desk.wait()
+    desk.let_in(LOYAL, "ann", "bo", "di")
+    tried = desk.plan("moe", first=5)
+    assert (tried.plan, tried.waiting) == (None, {"moe": 1})
+    assert (one(tried, "moe").state, one(tried, "moe").reason) == ("empty", "nobody to add")
+    assert rows_of(sealed(desk.plan()), "moe") == [("removed", "eli", "left_cohort")]
+
+
+def test_the_guard_judges_what_a_trial_would_do(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, *crowd(range(60)))
+    desk.sync()
+    desk.wait()
+    desk.let_in(CART, *crowd(range(20), range(60, 300)))
+    assert one(desk.plan("ct"), "ct").state == "held"
+    assert one(desk.plan("ct", first=181), "ct").state == "held"
+    assert one(desk.plan("ct", first=180), "ct").state == "ready"
+
+
+@pytest.mark.parametrize(("first", "tried"), [(1, ["b", "b"]), (2, ["b", "b", "c"])])
+def test_a_trial_takes_a_key_with_the_end_of_its_old_name(first: int, tried: list[str]) -> None:
+    """Of Lytics' rows: `a` is a member already and only named anew, `z` is to be removed."""
+    rows = [
+        (1, 1, "renamed", "a"),
+        (2, 1, "renamed", "b"),
+        (3, 1, "removed", "z"),
+        (4, 2, "renamed", "a"),
+        (5, 2, "added", "b"),
+        (6, 2, "added", "c"),
+    ]
+    with duckdb.connect() as connection:
+        connection.execute("create schema payloads")
+        connection.execute(
+            "create table payloads.lytics_cohorts (position bigint, phase int, action varchar,"
+            " match_key varchar, key_type varchar default 'user_id',"
+            " sync_name varchar default 'ly')"
+        )
+        columns = "position, phase, action, match_key"
+        connection.executemany(
+            f"insert into payloads.lytics_cohorts ({columns}) values (?, ?, ?, ?)", rows
+        )
+        sync = PlanSync("ly", "cohort_sync", "lytics", None, None, None, None, 0, "ready", None)
+        query = payload_query(sync, first, adopts=False)
+        found = connection.execute(f"select {columns} from {query} order by position").fetchall()
+    assert [row[3] for row in found] == tried
+    assert [row[0] for row in found] == list(range(1, len(tried) + 1))
+    assert [row[1] for row in found] == sorted(row[1] for row in found)
+
+
 def test_an_adopted_segment_is_confirmed_and_nothing_is_sent(open_desk: Open) -> None:
     desk = open_desk()
     desk.let_in(CART, *crowd(range(60)))
     outcome = desk.plan(adopt=("ct",))
+    assert "ct: 60 members recorded as confirmed; nothing is to be sent" in plan_text(outcome)
     plan = sealed(outcome)
+    assert next_step(plan) == f"recorded in {plan.folder}; nothing is to be sent"
     assert [sync.name for sync in outcome.syncs] == ["ct"]
     assert {file.role for file in plan.files} == {"rows", "csv"}
-    assert outcomes(desk.apply(plan), "ct") == "delivered 60"
+    assert (one(outcome, "ct").state, one(outcome, "ct").reason) == ("adopted", None)
+    result = desk.apply(plan)
+    assert outcomes(result, "ct") == "delivered 60"
+    assert [(one.state, one.reason) for one in result.syncs] == [
+        ("adopted", "recorded as confirmed, nothing was sent")
+    ]
     assert desk.vendors.log == []
     assert desk.confirmed("ct") == crowd(range(60))
+    # They were there before the relay: it has nothing of its own to take back.
+    with pytest.raises(PlanError, match=rf"{plan.plan_id} adopted ct: nothing was sent"):
+        desk.undo(plan)
     desk.wait()
     assert one(desk.plan("ct"), "ct").state == "empty"
     desk.let_in(CART, *crowd(range(1, 60)))
     assert rows_of(sealed(desk.plan("ct")), "ct") == [("removed", "u000", "left_cohort")]
+
+
+EVENTS = """\
+event_imports:
+  - {name: ev, destination: lytics}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "error", "message"),
+    [
+        (
+            {"computed": 0},
+            {},
+            PlanError,
+            "ct cannot be adopted: no snapshot was loaded yet;",
+        ),
+        ({"is_archived": True}, {}, PlanError, "ct cannot be adopted: the cohort is archived"),
+        ({}, {"adopt": ("off",)}, PlanError, "off cannot be adopted: it is not enabled"),
+        ({}, {"adopt": ("ev",)}, ConfigurationError, "--adopt ev: expected a sync of cohort_syncs"),
+        ({}, {"first": 5}, ConfigurationError, "--first has no meaning with it; leave one"),
+    ],
+)
+def test_what_cannot_be_adopted_is_refused_and_nothing_recorded(
+    open_desk: Open,
+    change: dict[str, Any],
+    asked: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    off = "  - {name: off, cohort_id: loyal, destination: clevertap, enabled: false}\n"
+    desk = open_desk(syncs=SYNCS + off + EVENTS)
+    desk.let_in(CART, "ann")
+    desk.cohorts[CART] = replace(desk.cohorts[CART], **change)
+    with pytest.raises(error, match=message):
+        desk.plan(**{"adopt": ("ct",), **asked})
+    with Ledger.open(desk.settings.home) as ledger:
+        assert list(ledger.lines()) == []
 
 
 def test_a_refused_row_is_parked_until_it_is_asked_for_or_changes(open_desk: Open) -> None:
@@ -269,8 +416,11 @@ def test_a_refused_row_is_parked_until_it_is_asked_for_or_changes(open_desk: Ope
     desk.vendors.refuses = lambda record: record["identity"] == "BO"
     assert outcomes(desk.sync(), "ct") == "delivered 1 rejected 1"
     desk.wait()
-    outcome = desk.plan("ct")
+    outcome = desk.plan()
     assert (outcome.plan, one(outcome, "ct").parked) == (None, 1)
+    # Asked for by hand, they are due; who has none is not.
+    asked = desk.plan(retry_rejected=True)
+    assert [(sync.state, sync.added) for sync in asked.syncs] == [("ready", 1), ("not_due", 0)]
     for _ in range(2):
         assert notes(desk, "ct") == []
         retried = sealed(desk.plan("ct", retry_rejected=True))
@@ -298,6 +448,18 @@ def test_a_one_time_sync_runs_once(open_desk: Open) -> None:
         assert (sync.state, sync.reason) == ("not_due", reason)
     forced = sealed(desk.plan("ct", force=True))
     assert {row[:2] for row in rows_of(forced, "ct")} == {("added", "bo"), ("removed", "ann")}
+
+
+def test_what_is_to_go_once_waits_for_somebody_to_send(open_desk: Open) -> None:
+    desk = open_desk(syncs=SYNCS.replace("clevertap}", "clevertap, frequency: one_time}"))
+    desk.let_in(CART)
+    assert one(desk.plan(), "ct").reason == "nothing to send"
+    desk.wait()
+    desk.let_in(CART, "ann")
+    assert outcomes(desk.sync(), "ct") == "delivered 1"
+    desk.wait()
+    desk.let_in(CART, "ann", "bo")
+    assert one(desk.plan(), "ct").state == "not_due"
 
 
 def test_a_sync_that_does_not_exist_is_refused_by_name(open_desk: Open) -> None:
