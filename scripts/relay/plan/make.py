@@ -85,8 +85,8 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
     """Build and seal what is due, or what was named. The caller holds the lock.
 
     Raises:
-        ConfigurationError: A named sync does not exist, what is to be adopted never can be, or a sync
-            went to another destination before.
+        ConfigurationError: A named sync does not exist, what is to be adopted never can be, or a
+            sync went to another destination before.
         BudgetError: Cohorts are downloaded, and not even one download a day of each fits the month.
         BuildError: dbt failed.
         PlanError: Something cannot be sealed or adopted; nothing is.
