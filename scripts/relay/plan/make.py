@@ -109,6 +109,7 @@ def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
     lock. The tables show what is to be taken back until the next build, which `apply` ends with.
 
     Raises:
+        LedgerError: The ledger cannot be read, or the plan's file of it is gone.
         PlanError: There is no such plan, or it has only events.
         ConfigurationError: A sync of it is not configured or not enabled any more.
     """
@@ -120,6 +121,8 @@ def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
     )
     if not names:
         raise PlanError(f"plan {plan_id} changed no segment: events and identities stay as sent")
+    with Ledger.open(settings.home) as ledger:
+        ledger.require_file_of(plan_id)
     undoing = settings.for_run(undoes=plan_id, not_before=earliest_plan_time(settings.home))
     build(undoing)
     with warehouse.connect(undoing) as connection:

@@ -13,7 +13,7 @@ from apply.sealed import Sync, seal
 from plan.desk import CART, LOYAL, NOW, SYNCS, Desk, Open, one, outcomes, rows_of, sealed
 from relay.apply.decisions import resume
 from relay.apply.ledger import Ledger
-from relay.errors import ConfigurationError, PlanError
+from relay.errors import ConfigurationError, LedgerError, PlanError
 from relay.plan.manifest import Plan
 from relay.report.members import members_of
 from relay.report.status import status
@@ -326,6 +326,9 @@ def test_an_undo_that_cannot_be_whole_is_refused(open_desk: Open) -> None:
     events = seal(desk.settings.home, [Sync("import", "lytics", [(2, 3)], kind="event_import")])
     with pytest.raises(PlanError, match="changed no segment"):
         desk.undo(events)
+    lose_ledger(desk)
+    with pytest.raises(LedgerError, match=f"ledger/{plan.plan_id}.ndjson is missing"):
+        desk.undo(plan)
 
 
 # --- time ---------------------------------------------------------------------------------------
