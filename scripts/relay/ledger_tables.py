@@ -1,7 +1,8 @@
 """Brings sealed plans and the ledger into raw tables: only what is new since the last look.
 
 The files are the truth. What was read from a file that is gone or has become shorter is taken out
-again, and the generation moves, so that dbt folds the ledger from its beginning.
+again, and what was gone is taken in again when it is back. Either way the generation moves, so that
+dbt folds the ledger from its beginning: it looks for new lines behind the last that it knows.
 """
 
 import json
@@ -69,11 +70,16 @@ def _forget_what_is_gone(connection: DuckDBPyConnection, home: Home) -> None:
     gone_files = [name for name, seq in read if _last_seq(home.ledger / name) < seq]
     if not gone_plans and not gone_files:
         return
+    _fold_anew(connection)
     for table in ("raw.plans", "raw.plan_syncs", "raw.plan_rows"):
         connection.execute(f"delete from {table} where list_contains(?, plan_id)", [gone_plans])
     connection.execute(
         "delete from raw.ledger_lines where list_contains(?, line_file)", [gone_files]
     )
+
+
+def _fold_anew(connection: DuckDBPyConnection) -> None:
+    """Move the generation; before the rows change, so that no crash comes between unseen."""
     connection.execute("update raw.ledger_generation set generation = generation + 1")
 
 
@@ -98,9 +104,18 @@ def _last_seq(path: Path) -> int:
 
 def _read_new_plans(connection: DuckDBPyConnection, home: Home) -> None:
     known = {plan for (plan,) in connection.execute("select plan_id from raw.plans").fetchall()}
-    for manifest_file in sealed_manifests(home):
-        if manifest_file.parent.name not in known:
-            _read_plan(connection, manifest_file)
+    new = [file for file in sealed_manifests(home) if file.parent.name not in known]
+    if not new:
+        return
+    told = connection.execute(
+        "select 1 from raw.ledger_lines where list_contains(?, plan_id) limit 1",
+        [[file.parent.name for file in new]],
+    ).fetchall()
+    # A plan that is back: its lines were passed over without it.
+    if told:
+        _fold_anew(connection)
+    for manifest_file in new:
+        _read_plan(connection, manifest_file)
 
 
 def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
@@ -176,6 +191,9 @@ def _read_new_lines(connection: DuckDBPyConnection, home: Home) -> None:
             rows += _new_lines(path, read.get(path.name, 0))
     if not rows:
         return
+    # A file that is back: the lines of others went on meanwhile.
+    if min(row["seq"] for row in rows) < max(read.values(), default=0):
+        _fold_anew(connection)
     lines = pa.Table.from_pylist(rows, schema=_LINE_TYPES)
     connection.register("new_ledger_lines", lines)
     connection.execute(

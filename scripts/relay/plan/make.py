@@ -255,13 +255,17 @@ def _candidates(
             totals.cohort_name,
             totals.snapshot_id,
             coalesce(ledger_syncs.ledger_seq, 0) as ledger_seq,
-            coalesce(
-                totals.state, if(coalesce(ledger_syncs.is_paused, false), 'paused', 'ready')
-            ) as state,
-            coalesce(
-                totals.reason,
-                if(coalesce(ledger_syncs.is_paused, false), 'paused until relay resume', null)
-            ) as reason,
+            case
+                when totals.state is not null then totals.state
+                when ledger_syncs.is_paused then 'paused'
+                when ledger_syncs.lost_reason is not null then 'held'
+                else 'ready'
+            end as state,
+            case
+                when totals.state is not null then totals.reason
+                when ledger_syncs.is_paused then 'paused until relay resume'
+                else ledger_syncs.lost_reason
+            end as reason,
             coalesce(totals.unchanged_count, 0) as unchanged,
             coalesce(totals.in_doubt_count, 0) as in_doubt,
             coalesce(totals.unaddressable_count, 0) as unaddressable,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import duckdb
 import httpx
@@ -261,6 +262,70 @@ def test_a_lost_ledger_is_given_up_by_adopting(open_desk: Open, was_empty: bool)
     desk.let_in(CART, "ann", "cy")
     after = one(desk.plan("ct"), "ct")
     assert (after.state, after.removed) == ("ready", 0)
+
+
+def lose(file: Path, desk: Desk) -> Path:
+    """Move a file or folder of the home away, to be put back."""
+    return file.rename(desk.folder / f"lost-{file.name}")
+
+
+@pytest.mark.parametrize("part", ["outbox/{}", "ledger/{}.ndjson"])
+def test_what_is_lost_of_a_plan_holds_its_syncs_until_it_is_back(
+    open_desk: Open, part: str
+) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    first = sealed(desk.plan("ct"))
+    desk.apply(first)
+    desk.wait()
+    desk.let_in(CART, "ann", "bo", "cy")
+    desk.let_in(LOYAL, "dee")
+    desk.sync()
+    desk.wait()
+    file = desk.settings.home.root / part.format(first.plan_id)
+    lost = lose(file, desk)
+    held = desk.plan("ct", "moe")
+    missing = f"plan_missing: outbox/{first.plan_id} is gone, but something of it was sent; put it"
+    reason = f"{missing} back, approve, or adopt" if "outbox" in part else MISSING
+    assert (one(held, "ct").state, one(held, "ct").reason) == ("held", reason)
+    # Of the other sync the plan sent nothing.
+    assert one(held, "moe").state == "empty"
+    assert outcomes(desk.apply(sealed(held)), "ct") == "held 2"
+    # What the ledger told after it is known all the while.
+    lost.rename(file)
+    desk.wait()
+    assert one(desk.plan("ct"), "ct").state == "empty"
+    assert desk.confirmed("ct") == ["ann", "bo", "cy"]
+
+
+@pytest.mark.parametrize("way", ["approve", "adopt"])
+def test_a_lost_plan_is_given_up_by_approving_or_adopting(open_desk: Open, way: str) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    first = sealed(desk.plan("ct"))
+    desk.apply(first)
+    lose(first.folder, desk)
+    desk.wait()
+    if way == "approve":
+        assert outcomes(desk.apply(sealed(desk.plan("ct")), "ct"), "ct") == "delivered 2"
+    else:
+        desk.plan(adopt=("ct",))
+    desk.wait()
+    desk.let_in(CART, "bo", "cy")
+    after = desk.plan("ct")
+    assert one(after, "ct").state == "ready"
+    assert {row[:2] for row in rows_of(sealed(after), "ct")} == {
+        ("added", "cy"),
+        ("removed", "ann"),
+    }
+
+
+def test_a_plan_that_was_never_sent_may_go(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann")
+    lose(sealed(desk.plan("ct")).folder, desk)
+    desk.wait()
+    assert one(desk.plan("ct"), "ct").state == "ready"
 
 
 # --- undo ---------------------------------------------------------------------------------------
