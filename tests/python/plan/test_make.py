@@ -12,6 +12,7 @@ import pytest
 
 from apply.sealed import Sync, seal
 from plan.desk import CART, LOYAL, NOW, SYNCS, Desk, Open, one, outcomes, rows_of, sealed
+from relay import warehouse
 from relay.apply.decisions import resume
 from relay.apply.ledger import Ledger
 from relay.errors import ConfigurationError, LedgerError, PlanError
@@ -318,6 +319,27 @@ def test_a_lost_plan_is_given_up_by_approving_or_adopting(open_desk: Open, way: 
         ("added", "cy"),
         ("removed", "ann"),
     }
+
+
+def test_events_too_are_held_when_what_was_sent_of_them_is_lost(open_desk: Open) -> None:
+    desk = open_desk(syncs=f"{SYNCS}event_imports: [{{name: heard, destination: lytics}}]\n")
+    desk.let_in(CART, "ann", "bo")
+    desk.plan("ct")
+    # Any rows will do.
+    with warehouse.connect(desk.settings) as connection:
+        connection.execute(
+            "create view payloads.lytics_events as select * replace ('heard' as sync_name)"
+            " from payloads.clevertap_cohort_changes where sync_name = 'ct'"
+        )
+    first = desk.plan("heard")
+    assert one(first, "heard").state == "ready"
+    assert desk.confirm(sealed(first), "heard") == {"heard": 2}
+    lose(sealed(first).folder, desk)
+    desk.wait()
+    held = one(desk.plan("heard"), "heard")
+    assert held.state == "held"
+    assert held.reason is not None
+    assert held.reason.startswith(f"plan_missing: outbox/{sealed(first).plan_id} is gone")
 
 
 def test_a_plan_that_was_never_sent_may_go(open_desk: Open) -> None:
