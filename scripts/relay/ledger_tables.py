@@ -84,7 +84,11 @@ def _fold_anew(connection: DuckDBPyConnection) -> None:
 
 
 def _last_seq(path: Path) -> int:
-    """The sequence number of a ledger file's last whole line; 0 without one."""
+    """The sequence number of a ledger file's last whole line; 0 without one.
+
+    Raises:
+        LedgerError: That line cannot be read.
+    """
     if not path.exists():
         return 0
     size = path.stat().st_size
@@ -96,7 +100,11 @@ def _last_seq(path: Path) -> int:
             # What comes before the first line end may be the rest of a line.
             lines = file.read().split(b"\n")[0 if start == 0 else 1 : -1]
             if lines:
-                return int(json.loads(lines[-1])["seq"])
+                try:
+                    return int(json.loads(lines[-1])["seq"])
+                except (ValueError, KeyError, TypeError) as error:
+                    file.seek(0)
+                    raise _damaged(path, file.read().count(b"\n"), lines[-1], error) from error
             if start == 0:
                 return 0
             looked_at *= 16
@@ -231,8 +239,14 @@ def _new_lines(path: Path, after: int) -> list[dict[str, Any]]:
                 }
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise LedgerError(
-                f"{path}, line {number}: not a ledger line ({error}); the file was changed by hand"
-                " or damaged: restore it from a copy"
-            ) from error
+            raise _damaged(path, number, text, error) from error
     return rows
+
+
+def _damaged(path: Path, number: int, text: bytes, error: Exception) -> LedgerError:
+    if not text.strip():
+        return LedgerError(f"{path}, line {number}: is empty, as an editor leaves it; delete it")
+    return LedgerError(
+        f"{path}, line {number}: not a ledger line ({error}); the file was changed by hand or"
+        " damaged: restore it from a copy"
+    )

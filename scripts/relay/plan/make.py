@@ -79,12 +79,15 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
         ConfigurationError: A named sync does not exist or is not enabled.
         BudgetError: Cohorts are downloaded, and not even one download a day of each fits the month.
         BuildError: dbt failed.
+        LedgerError: The ledger cannot be read; nothing is sealed.
         PlanError: Something cannot be sealed; nothing is.
     """
     settings = settings.for_run(
         retries_rejected=request.retry_rejected, not_before=earliest_plan_time(settings.home)
     )
     _check_names(settings, (*request.syncs, *request.adopt))
+    # Else what is wrong with the ledger would show only when the plan is sealed.
+    Ledger.open(settings.home).close()
     budget = _budget(settings)
     build(settings)
     with warehouse.connect(settings) as connection:

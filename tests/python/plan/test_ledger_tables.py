@@ -118,3 +118,25 @@ def test_a_file_that_lost_lines_is_read_anew_and_folded_anew(
     path.write_text(lines(1, 1, plan.plan_id) + "{]\n" + lines(3, 1, plan.plan_id), "utf-8")
     with pytest.raises(LedgerError, match=f"{path}, line 2: not a ledger line"):
         refresh_ledger_tables(connection, settings.home)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("garbage\n", "not a ledger line .*restore it from a copy"),
+        ("[]\n", "not a ledger line"),
+        ("\n", "is empty, as an editor leaves it; delete it"),
+    ],
+)
+def test_a_last_line_that_cannot_be_read_is_named_and_nothing_is_forgotten(
+    settings: Settings, connection: DuckDBPyConnection, text: str, problem: str
+) -> None:
+    plan = seal(settings.home, [Sync("ct", "clevertap", [(2, 1)])])
+    path = settings.home.ledger / f"{plan.plan_id}.ndjson"
+    path.write_text(lines(1, 3, plan.plan_id), encoding="utf-8")
+    refresh_ledger_tables(connection, settings.home)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+    with pytest.raises(LedgerError, match=f"{path}, line 4: {problem}"):
+        refresh_ledger_tables(connection, settings.home)
+    assert count(connection) == [(3, 3, 3)]
