@@ -139,3 +139,13 @@ def test_a_damaged_ledger_is_told_before_anything_is_sealed(terminal: Terminal) 
     assert [file.parent.name for file in home.outbox.glob("*/manifest.json")] == [plan_id]
     path.write_text(whole, encoding="utf-8")
     assert by_name(terminal("plan", "ct")[1])["ct"]["added"] == 1
+
+
+def test_a_number_of_rows_below_zero_is_a_wrong_call(terminal: Terminal) -> None:
+    desk = terminal.desk
+    desk.let_in(CART, "ann")
+    plan_id = terminal("plan", "ct")[1]["plan_id"]
+    environ = KEYS | {"RELAY_HOME": str(desk.folder)}
+    refused = CliRunner().invoke(relay, ["show", plan_id, "--rows", "-1"], env=environ)
+    assert (refused.exit_code, "-1 is not in the range x>=0" in refused.stderr) == (2, True)
+    assert terminal("show", plan_id, "ct", "--rows", "0")[1]["syncs"][0]["rows"] == []
