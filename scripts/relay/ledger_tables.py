@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
+from relay.durable import sha256_of
 from relay.errors import LedgerError, PlanError
-from relay.plan.manifest import sealed_manifests
+from relay.plan.manifest import plan_hash_of, sealed_manifests
 from relay.settings import Home
 
 # Nearly every line is shorter; of a file that is known only so much is read again.
@@ -48,7 +49,7 @@ def refresh_ledger_tables(connection: DuckDBPyConnection, home: Home) -> None:
     Costs a look at each folder's listing and the reading of what is new.
 
     Raises:
-        PlanError: A manifest cannot be read.
+        PlanError: A new plan's manifest or rows are missing, or are not what was sealed.
         LedgerError: A ledger line, other than a last one cut off by a crash, cannot be read.
     """
     _forget_what_is_gone(connection, home)
@@ -134,8 +135,23 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
         plan = [plan_id, manifest["plan_hash"], manifest["kind"], manifest["created_at"]]
         syncs = manifest["syncs"]
         row_files = [file for file in manifest["files"] if file["role"] == "rows"]
+        sealed = {folder / file["path"]: file["sha256"] for file in row_files}
     except (ValueError, KeyError, TypeError) as error:
-        raise PlanError(f"{manifest_file}: not a manifest of a sealed plan ({error})") from error
+        raise _not_as_sealed(
+            manifest_file, f"is not a manifest of a sealed plan ({error})"
+        ) from error
+    if plan_hash_of(manifest) != manifest["plan_hash"]:
+        raise _not_as_sealed(manifest_file, "was changed after sealing")
+    if plan_id != folder.name:
+        raise PlanError(
+            f"{manifest_file} is of plan {plan_id}: give its folder that name again or, if it is a"
+            f" copy, move it out of {folder.parent}"
+        )
+    for path, sha256 in sealed.items():
+        if not path.is_file():
+            raise _not_as_sealed(path, "is missing")
+        if sha256_of(path) != sha256:
+            raise _not_as_sealed(path, "was changed after sealing")
     connection.execute("begin transaction")
     try:
         connection.execute(
@@ -174,6 +190,14 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
         connection.execute("rollback")
         raise
     connection.execute("commit")
+
+
+def _not_as_sealed(path: Path, problem: str) -> PlanError:
+    return PlanError(
+        f"{path} {problem}: what its plan delivered cannot be told without it. Restore it from a"
+        f" backup; without one, move {path.parent} out of the outbox: then the syncs of which the"
+        " plan sent something are held as plan_missing, to be approved or adopted"
+    )
 
 
 def _note_missing_ledgers(connection: DuckDBPyConnection, home: Home) -> None:
