@@ -68,7 +68,7 @@ joined as (
             when snapshots.snapshot_id is null then 'no snapshot was loaded yet'
         end as no_snapshot_reason,
         coalesce(ledger_syncs.is_paused, false) as is_paused,
-        coalesce(ledger_syncs.is_ledger_missing, false) as is_ledger_missing,
+        ledger_syncs.lost_reason,
         coalesce(ledger_syncs.ledger_seq, 0) as ledger_seq,
 
         -- times

@@ -117,8 +117,7 @@ guarded as (
     select
         *,
         case
-            when is_ledger_missing
-                then 'ledger_missing: plans were sealed whose ledger is gone; approve, or adopt'
+            when lost_reason is not null then lost_reason
             when confirmed_count < min_members then null
             when removed_count * 100 > max_removed_percent * confirmed_count
                 then {{ guard_reason('remove', 'removed_count', 'max_removed_percent') }}

@@ -82,11 +82,12 @@ last_sent as (
 
 ),
 
--- Sent or adopted although a ledger was known to be lost: what that told is given up.
+-- Sent or adopted although a ledger or a plan was known to be lost: what that told is given up.
 amended as (
 
     select
         lines.sync_name,
+        max(lines.seq) as amended_seq,
         -- An adopted segment to which nothing had to be added has no plan.
         max(coalesce(plan_syncs.created_at, lines.written_at)) as amended_at
     from lines
@@ -96,7 +97,10 @@ amended as (
         lines.kind = 'adopted'
         or (
             lines.kind in ('sending', 'confirmed')
-            and starts_with(plan_syncs.reason, 'ledger_missing')
+            and (
+                starts_with(plan_syncs.reason, 'ledger_missing')
+                or starts_with(plan_syncs.reason, 'plan_missing')
+            )
         )
     group by lines.sync_name
 
@@ -104,7 +108,7 @@ amended as (
 
 -- Without its ledger file a plan tells nothing of what it delivered; and a plan made from a later
 -- line than there is now knew lines that are gone.
-missing as (
+without_ledger as (
 
     select distinct plan_syncs.sync_name
     from plan_syncs
@@ -119,13 +123,54 @@ missing as (
         )
         and plan_syncs.created_at > coalesce(amended.amended_at, timestamp '-infinity')
 
+),
+
+sent as (
+
+    select
+        sync_name,
+        plan_id,
+        max(seq) as last_seq
+    from lines
+    where plan_id is not null and kind in ('sending', 'confirmed', 'adopted')
+    group by sync_name, plan_id
+
+),
+
+-- The other way round: of a plan whose folder is gone the ledger knows that it was sent, not what.
+without_plan as (
+
+    select
+        sent.sync_name,
+        max(sent.plan_id) as newest_plan_id,
+        count(*) as plans_count
+    from sent
+    anti join plan_syncs
+        on sent.plan_id = plan_syncs.plan_id and sent.sync_name = plan_syncs.sync_name
+    left join amended
+        on sent.sync_name = amended.sync_name
+    where sent.last_seq > coalesce(amended.amended_seq, 0)
+    group by sent.sync_name
+
 )
 
 select
     names.sync_name,
     coalesce(last_lines.ledger_seq, 0) as ledger_seq,
     coalesce(last_lines.is_paused, false) as is_paused,
-    missing.sync_name is not null as is_ledger_missing,
+    case
+        when without_ledger.sync_name is not null
+            then 'ledger_missing: plans were sealed whose ledger is gone; approve, or adopt'
+        when without_plan.sync_name is not null
+            then
+                'plan_missing: outbox/' || without_plan.newest_plan_id
+                || if(
+                    without_plan.plans_count > 1,
+                    ' and ' || (without_plan.plans_count - 1) || ' more are gone',
+                    ' is gone'
+                )
+                || ', but something of it was sent; put it back, approve, or adopt'
+    end as lost_reason,
     last_sent.cohort_name as sent_cohort_name,
     last_sent.destination as sent_destination,
     planned.last_plan_id,
@@ -144,5 +189,7 @@ left join planned
     on names.sync_name = planned.sync_name
 left join last_sent
     on names.sync_name = last_sent.sync_name
-left join missing
-    on names.sync_name = missing.sync_name
+left join without_ledger
+    on names.sync_name = without_ledger.sync_name
+left join without_plan
+    on names.sync_name = without_plan.sync_name

@@ -1,7 +1,8 @@
 """Brings sealed plans and the ledger into raw tables: only what is new since the last look.
 
 The files are the truth. What was read from a file that is gone or has become shorter is taken out
-again, and the generation moves, so that dbt folds the ledger from its beginning.
+again, and what was gone is taken in again when it is back. Either way the generation moves, so that
+dbt folds the ledger from its beginning: it looks for new lines behind the last that it knows.
 """
 
 import json
@@ -11,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
+from relay.durable import sha256_of
 from relay.errors import LedgerError, PlanError
-from relay.plan.manifest import sealed_manifests
+from relay.plan.manifest import plan_hash_of, sealed_manifests
 from relay.settings import Home
 
 # Nearly every line is shorter; of a file that is known only so much is read again.
@@ -47,7 +49,7 @@ def refresh_ledger_tables(connection: DuckDBPyConnection, home: Home) -> None:
     Costs a look at each folder's listing and the reading of what is new.
 
     Raises:
-        PlanError: A manifest cannot be read.
+        PlanError: A new plan's manifest or rows are missing, or are not what was sealed.
         LedgerError: A ledger line, other than a last one cut off by a crash, cannot be read.
     """
     _forget_what_is_gone(connection, home)
@@ -69,16 +71,25 @@ def _forget_what_is_gone(connection: DuckDBPyConnection, home: Home) -> None:
     gone_files = [name for name, seq in read if _last_seq(home.ledger / name) < seq]
     if not gone_plans and not gone_files:
         return
+    _fold_anew(connection)
     for table in ("raw.plans", "raw.plan_syncs", "raw.plan_rows"):
         connection.execute(f"delete from {table} where list_contains(?, plan_id)", [gone_plans])
     connection.execute(
         "delete from raw.ledger_lines where list_contains(?, line_file)", [gone_files]
     )
+
+
+def _fold_anew(connection: DuckDBPyConnection) -> None:
+    """Move the generation; before the rows change, so that no crash comes between unseen."""
     connection.execute("update raw.ledger_generation set generation = generation + 1")
 
 
 def _last_seq(path: Path) -> int:
-    """The sequence number of a ledger file's last whole line; 0 without one."""
+    """The sequence number of a ledger file's last whole line; 0 without one.
+
+    Raises:
+        LedgerError: That line cannot be read.
+    """
     if not path.exists():
         return 0
     size = path.stat().st_size
@@ -90,7 +101,11 @@ def _last_seq(path: Path) -> int:
             # What comes before the first line end may be the rest of a line.
             lines = file.read().split(b"\n")[0 if start == 0 else 1 : -1]
             if lines:
-                return int(json.loads(lines[-1])["seq"])
+                try:
+                    return int(json.loads(lines[-1])["seq"])
+                except (ValueError, KeyError, TypeError) as error:
+                    file.seek(0)
+                    raise _damaged(path, file.read().count(b"\n"), lines[-1], error) from error
             if start == 0:
                 return 0
             looked_at *= 16
@@ -98,9 +113,18 @@ def _last_seq(path: Path) -> int:
 
 def _read_new_plans(connection: DuckDBPyConnection, home: Home) -> None:
     known = {plan for (plan,) in connection.execute("select plan_id from raw.plans").fetchall()}
-    for manifest_file in sealed_manifests(home):
-        if manifest_file.parent.name not in known:
-            _read_plan(connection, manifest_file)
+    new = [file for file in sealed_manifests(home) if file.parent.name not in known]
+    if not new:
+        return
+    told = connection.execute(
+        "select 1 from raw.ledger_lines where list_contains(?, plan_id) limit 1",
+        [[file.parent.name for file in new]],
+    ).fetchall()
+    # A plan that is back: its lines were passed over without it.
+    if told:
+        _fold_anew(connection)
+    for manifest_file in new:
+        _read_plan(connection, manifest_file)
 
 
 def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
@@ -111,8 +135,23 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
         plan = [plan_id, manifest["plan_hash"], manifest["kind"], manifest["created_at"]]
         syncs = manifest["syncs"]
         row_files = [file for file in manifest["files"] if file["role"] == "rows"]
+        sealed = {folder / file["path"]: file["sha256"] for file in row_files}
     except (ValueError, KeyError, TypeError) as error:
-        raise PlanError(f"{manifest_file}: not a manifest of a sealed plan ({error})") from error
+        raise _not_as_sealed(
+            manifest_file, f"is not a manifest of a sealed plan ({error})"
+        ) from error
+    if plan_hash_of(manifest) != manifest["plan_hash"]:
+        raise _not_as_sealed(manifest_file, "was changed after sealing")
+    if plan_id != folder.name:
+        raise PlanError(
+            f"{manifest_file} is of plan {plan_id}: give its folder that name again or, if it is a"
+            f" copy, move it out of {folder.parent}"
+        )
+    for path, sha256 in sealed.items():
+        if not path.is_file():
+            raise _not_as_sealed(path, "is missing")
+        if sha256_of(path) != sha256:
+            raise _not_as_sealed(path, "was changed after sealing")
     connection.execute("begin transaction")
     try:
         connection.execute(
@@ -153,6 +192,14 @@ def _read_plan(connection: DuckDBPyConnection, manifest_file: Path) -> None:
     connection.execute("commit")
 
 
+def _not_as_sealed(path: Path, problem: str) -> PlanError:
+    return PlanError(
+        f"{path} {problem}: what its plan delivered cannot be told without it. Restore it from a"
+        f" backup; without one, move {path.parent} out of the outbox: then the syncs of which the"
+        " plan sent something are held as plan_missing, to be approved or adopted"
+    )
+
+
 def _note_missing_ledgers(connection: DuckDBPyConnection, home: Home) -> None:
     """Sealing makes each plan's ledger file, so a plan without one has lost it."""
     plans = connection.execute("select plan_id, has_ledger from raw.plans").fetchall()
@@ -176,6 +223,9 @@ def _read_new_lines(connection: DuckDBPyConnection, home: Home) -> None:
             rows += _new_lines(path, read.get(path.name, 0))
     if not rows:
         return
+    # A file that is back: the lines of others went on meanwhile.
+    if min(row["seq"] for row in rows) < max(read.values(), default=0):
+        _fold_anew(connection)
     lines = pa.Table.from_pylist(rows, schema=_LINE_TYPES)
     connection.register("new_ledger_lines", lines)
     connection.execute(
@@ -213,8 +263,14 @@ def _new_lines(path: Path, after: int) -> list[dict[str, Any]]:
                 }
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise LedgerError(
-                f"{path}, line {number}: not a ledger line ({error}); the file was changed by hand"
-                " or damaged: restore it from a copy"
-            ) from error
+            raise _damaged(path, number, text, error) from error
     return rows
+
+
+def _damaged(path: Path, number: int, text: bytes, error: Exception) -> LedgerError:
+    if not text.strip():
+        return LedgerError(f"{path}, line {number}: is empty, as an editor leaves it; delete it")
+    return LedgerError(
+        f"{path}, line {number}: not a ledger line ({error}); the file was changed by hand or"
+        " damaged: restore it from a copy"
+    )

@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 
 from relay import warehouse
 from relay.apply.run import ApplyResult, apply_plan
+from relay.errors import RelayError
 from relay.plan.build import build
 from relay.plan.manifest import read_plan
 from relay.rehearsal.home import refuse_over_rehearsal
@@ -34,10 +36,18 @@ def apply_sealed(
     refuse_over_rehearsal(settings)
     plan = read_plan(settings.home, plan_id)
     try:
-        return apply_plan(settings, plan, approve=approve, dry_run=dry_run, syncs=syncs, stop=stop)
-    finally:
+        result = apply_plan(
+            settings, plan, approve=approve, dry_run=dry_run, syncs=syncs, stop=stop
+        )
+    except BaseException:
         if not dry_run:
-            show_ledger(settings)
+            # What ended the sending is told, not that the tables cannot show it either.
+            with suppress(RelayError):
+                show_ledger(settings)
+        raise
+    if not dry_run:
+        show_ledger(settings)
+    return result
 
 
 def show_ledger(settings: Settings) -> None:

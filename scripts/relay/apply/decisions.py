@@ -36,6 +36,7 @@ def confirm(
 
     Raises:
         ConfigurationError: A sync is not in the plan, or the plan has no rows of it.
+        LedgerError: The plan's ledger file is gone.
         PlanError: A sync is stale: what was uploaded is not what the plan knew.
     """
     confirmed: dict[str, int] = {}
@@ -102,6 +103,7 @@ def resolve(
 
     Raises:
         ConfigurationError: A sync is not in the plan.
+        LedgerError: The plan's ledger file is gone.
     """
     resolved: dict[str, int] = {}
     for outgoing, history in _chosen(ledger, plan, syncs):
@@ -154,6 +156,7 @@ def _chosen(
             raise ConfigurationError(
                 f"plan {plan.plan_id} has no sync {name!r}; it has {', '.join(known)}"
             )
+    ledger.require_file_of(plan.plan_id)
     own = histories(ledger.lines(plan.plan_id))
     for name, outgoing in read_all_outgoing(plan).items():
         if syncs is None or name in syncs:

@@ -181,6 +181,22 @@ class Ledger:
         reach(f"ledger.{kind}.after")
         return line.seq
 
+    def require_file_of(self, plan_id: str) -> None:
+        """Refuse a plan whose ledger file is gone: sealing made one, so nobody knows what was sent.
+
+        Raises:
+            LedgerError: With what to do instead.
+        """
+        name = f"{plan_id}.ndjson"
+        with self._writing:
+            is_there = name in self._heads
+        if not is_there:
+            raise LedgerError(
+                f"ledger/{name} is missing: plan {plan_id} may have been sent, and nothing tells "
+                "what of it. Restore the file from a backup; without one, run `relay plan`, which "
+                "holds the plan's syncs as ledger_missing, and approve what it gives or adopt."
+            )
+
     def lines(self, plan_id: str | None = None) -> Iterator[LedgerLine]:
         """The lines of one plan, or of all plans and syncs, in the order of `seq`."""
         with self._writing:

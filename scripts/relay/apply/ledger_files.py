@@ -192,6 +192,10 @@ def _refuse_loss(path: Path, known: FileHead, lines: int, cut: bytes) -> None:
 
 
 def _decode(path: Path, number: int, data: bytes) -> LedgerLine:
+    if not data.strip():
+        raise LedgerError(
+            f"ledger/{path.name}, line {number}: is empty, as an editor leaves it; delete it"
+        )
     try:
         return decode_line(data)
     except ValueError as error:

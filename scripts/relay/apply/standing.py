@@ -118,8 +118,10 @@ def look(
         asked: Only these; None for all.
 
     Raises:
+        LedgerError: The plan's ledger file is gone.
         PlanError: A sync's files do not fit together.
     """
+    ledger.require_file_of(plan.plan_id)
     own = histories(ledger.lines(plan.plan_id))
     stale = overtaken_syncs(plan, ledger)
     standings = []

@@ -156,7 +156,13 @@ def register(group: click.Group) -> None:
     @relay_command(group, "show")
     @click.argument("plan_id")
     @click.argument("sync", required=False)
-    @click.option("--rows", default=5, show_default=True, help="First rows and bodies to print.")
+    @click.option(
+        "--rows",
+        type=click.IntRange(min=0),
+        default=5,
+        show_default=True,
+        help="First rows and bodies to print.",
+    )
     def show_command(settings: Settings, plan_id: str, sync: str | None, rows: int) -> Outcome:
         """Print what a plan holds: counts, first rows, the exact request bodies.
 

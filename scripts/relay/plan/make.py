@@ -89,6 +89,7 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
             sync went to another destination before.
         BudgetError: Cohorts are downloaded, and not even one download a day of each fits the month.
         BuildError: dbt failed.
+        LedgerError: The ledger cannot be read; nothing is sealed.
         PlanError: Something cannot be sealed or adopted; nothing is.
     """
     settings = settings.for_run(
@@ -96,6 +97,8 @@ def make_plan(settings: Settings, request: PlanRequest) -> PlanOutcome:
     )
     _check_names(settings, (*request.syncs, *request.adopt))
     _check_adoption(settings, request)
+    # Else what is wrong with the ledger would show only when the plan is sealed.
+    Ledger.open(settings.home).close()
     budget = _budget(settings)
     build(settings)
     with warehouse.connect(settings) as connection:
@@ -121,6 +124,7 @@ def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
     show what is to be taken back until the next build, which `apply` ends with.
 
     Raises:
+        LedgerError: The ledger cannot be read, or the plan's file of it is gone.
         PlanError: There is no such plan, or it sent no change of a segment.
         ConfigurationError: A sync of it is not configured or not enabled any more.
     """
@@ -138,6 +142,8 @@ def make_undo(settings: Settings, plan_id: str) -> PlanOutcome:
         )
     if not names:
         raise PlanError(f"plan {plan_id} changed no segment: events and identities stay as sent")
+    with Ledger.open(settings.home) as ledger:
+        ledger.require_file_of(plan_id)
     undoing = settings.for_run(undoes=plan_id, not_before=earliest_plan_time(settings.home))
     build(undoing)
     with warehouse.connect(undoing) as connection:
@@ -363,13 +369,17 @@ def _candidates(
             totals.cohort_name,
             totals.snapshot_id,
             coalesce(ledger_syncs.ledger_seq, 0) as ledger_seq,
-            coalesce(
-                totals.state, if(coalesce(ledger_syncs.is_paused, false), 'paused', 'ready')
-            ) as state,
-            coalesce(
-                totals.reason,
-                if(coalesce(ledger_syncs.is_paused, false), 'paused until relay resume', null)
-            ) as reason,
+            case
+                when totals.state is not null then totals.state
+                when ledger_syncs.is_paused then 'paused'
+                when ledger_syncs.lost_reason is not null then 'held'
+                else 'ready'
+            end as state,
+            case
+                when totals.state is not null then totals.reason
+                when ledger_syncs.is_paused then 'paused until relay resume'
+                else ledger_syncs.lost_reason
+            end as reason,
             coalesce(totals.unchanged_count, 0) as unchanged,
             coalesce(totals.in_doubt_count, 0) as in_doubt,
             coalesce(totals.unaddressable_count, 0) as unaddressable,
@@ -391,7 +401,7 @@ def _candidates(
             -- A trial removes nobody and adds a few: the guard judges that, not all that is owed.
             coalesce(
                 totals.state = 'held'
-                and not totals.is_ledger_missing
+                and totals.lost_reason is null
                 and least(totals.added_count, $first) * 100
                 <= totals.max_added_percent * totals.confirmed_count,
                 false

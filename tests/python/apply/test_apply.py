@@ -17,7 +17,7 @@ from relay.apply.ledger import Ledger, LedgerLine
 from relay.apply.result import ApplyResult
 from relay.apply.run import apply_plan
 from relay.apply.verdicts import Exchange
-from relay.errors import ConfigurationError, PlanError
+from relay.errors import ConfigurationError, LedgerError, PlanError
 from relay.plan.manifest import Plan
 from relay.settings import Settings
 
@@ -528,6 +528,25 @@ def test_a_plan_is_stale_after_another_plan_of_the_sync(settings: Settings) -> N
     assert second.plan_id in result.failures[0].message
     assert "relay plan" in result.failures[0].message
     assert vendors.stored[CT] == keys(CLEVERTAP)
+
+
+def test_a_plan_whose_ledger_file_is_gone_is_not_sent_again(settings: Settings) -> None:
+    plan = seal(settings.home, [CLEVERTAP])
+    vendors = Vendors()
+    send(settings, plan, vendors)
+    file = settings.home.ledger / f"{plan.plan_id}.ndjson"
+    file.unlink()
+    gone = f"{file.name} is missing: .* may have been sent.*Restore.*ledger_missing"
+    with pytest.raises(LedgerError, match=gone):
+        send(settings, plan, vendors)
+    with Ledger.open(settings.home) as ledger:
+        with pytest.raises(LedgerError, match=gone):
+            confirm(ledger, plan, at=NOW)
+        with pytest.raises(LedgerError, match=gone):
+            resolve(ledger, plan, "resend", at=NOW)
+    assert vendors.stored[CT] == keys(CLEVERTAP)
+    # A file made anew would hide the loss.
+    assert not file.exists()
 
 
 def test_a_plan_made_after_those_lines_is_not_stale(settings: Settings) -> None:

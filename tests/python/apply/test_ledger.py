@@ -185,7 +185,7 @@ LINE = (
     ("text", "problem"),
     [
         ("no json\n", "line 2"),
-        ("\n", "line 2"),
+        ("\n", "is empty.*delete it"),
         ("[]\n", "JSON object"),
         ('{"seq":2}\n', "lacks at"),
         (LINE % "true", "seq is True"),

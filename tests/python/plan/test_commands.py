@@ -117,3 +117,36 @@ def test_what_does_not_exist_is_a_named_error(
     assert found == code
     with pytest.raises(LookupError, match=message):
         raise LookupError(document["error"]["message"])
+
+
+def test_a_damaged_ledger_is_told_before_anything_is_sealed(terminal: Terminal) -> None:
+    desk = terminal.desk
+    desk.let_in(CART, "ann")
+    plan_id = terminal("plan", "ct")[1]["plan_id"]
+    assert terminal("confirm", plan_id)[0] == 0
+    desk.wait()
+    desk.let_in(CART, "ann", "bo")
+    home = desk.settings.home
+    path = home.ledger / f"{plan_id}.ndjson"
+    whole = path.read_text(encoding="utf-8")
+    for text, problem in (
+        (f"{whole}garbage\n", f"ledger/{path.name}, line 2: "),
+        ("", "had 1 lines and now has 0"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        for command in (("plan",), ("apply", plan_id)):
+            code, document = terminal(*command)
+            assert (code, problem in document["error"]["message"]) == (1, True), (command, document)
+    assert [file.parent.name for file in home.outbox.glob("*/manifest.json")] == [plan_id]
+    path.write_text(whole, encoding="utf-8")
+    assert by_name(terminal("plan", "ct")[1])["ct"]["added"] == 1
+
+
+def test_a_number_of_rows_below_zero_is_a_wrong_call(terminal: Terminal) -> None:
+    desk = terminal.desk
+    desk.let_in(CART, "ann")
+    plan_id = terminal("plan", "ct")[1]["plan_id"]
+    environ = KEYS | {"RELAY_HOME": str(desk.folder)}
+    refused = CliRunner().invoke(relay, ["show", plan_id, "--rows", "-1"], env=environ)
+    assert (refused.exit_code, "-1 is not in the range x>=0" in refused.stderr) == (2, True)
+    assert terminal("show", plan_id, "ct", "--rows", "0")[1]["syncs"][0]["rows"] == []

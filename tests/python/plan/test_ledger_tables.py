@@ -1,15 +1,18 @@
 """Plans and ledger files become tables once: a long past is not read again, nothing is missed."""
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from duckdb import DuckDBPyConnection
 
 from apply.sealed import Sync, seal
 from relay import warehouse
-from relay.errors import LedgerError
+from relay.errors import LedgerError, PlanError
 from relay.ledger_tables import refresh_ledger_tables
 from relay.settings import Settings, load_settings
 
@@ -118,3 +121,73 @@ def test_a_file_that_lost_lines_is_read_anew_and_folded_anew(
     path.write_text(lines(1, 1, plan.plan_id) + "{]\n" + lines(3, 1, plan.plan_id), "utf-8")
     with pytest.raises(LedgerError, match=f"{path}, line 2: not a ledger line"):
         refresh_ledger_tables(connection, settings.home)
+
+
+def swap_key(folder: Path) -> None:
+    rows = pyarrow.parquet.read_table(folder / "ct.rows.parquet").to_pylist()
+    table = pyarrow.Table.from_pylist([row | {"key_value": "another"} for row in rows])
+    pyarrow.parquet.write_table(table, folder / "ct.rows.parquet")
+
+
+def change_manifest(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"ledger_seq": 0', '"ledger_seq": 9'))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (swap_key, "ct.rows.parquet was changed after sealing"),
+        (lambda folder: (folder / "ct.rows.parquet").unlink(), "ct.rows.parquet is missing"),
+        (change_manifest, "manifest.json was changed after sealing"),
+        (
+            lambda folder: (folder / "manifest.json").write_text("{"),
+            "manifest.json is not a manifest of a sealed plan",
+        ),
+    ],
+)
+def test_a_plan_that_is_not_as_it_was_sealed_is_not_taken_in(
+    settings: Settings, connection: DuckDBPyConnection, damage: Callable[[Path], None], problem: str
+) -> None:
+    plan = seal(settings.home, [Sync("ct", "clevertap", [(2, 1)])])
+    damage(plan.folder)
+    advice = f"move {plan.folder} out of the outbox: .*plan_missing"
+    with pytest.raises(PlanError, match=f"{plan.folder}/{problem}.* Restore it.*{advice}"):
+        refresh_ledger_tables(connection, settings.home)
+    assert connection.execute("select count(*) from raw.plan_rows").fetchall() == [(0,)]
+    plan.folder.rename(settings.home.root / "away")
+    refresh_ledger_tables(connection, settings.home)
+
+
+def test_a_copy_of_a_plan_is_not_taken_for_one_more(
+    settings: Settings, connection: DuckDBPyConnection
+) -> None:
+    plan = seal(settings.home, [Sync("ct", "clevertap", [(2, 1)])])
+    shutil.copytree(plan.folder, copy := plan.folder.with_name("copy"))
+    with pytest.raises(PlanError, match=f"{copy}/manifest.json is of plan {plan.plan_id}: .*move"):
+        refresh_ledger_tables(connection, settings.home)
+    shutil.rmtree(copy)
+    refresh_ledger_tables(connection, settings.home)
+    assert connection.execute("select plan_id from raw.plans").fetchall() == [(plan.plan_id,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("garbage\n", "not a ledger line .*restore it from a copy"),
+        ("[]\n", "not a ledger line"),
+        ("\n", "is empty, as an editor leaves it; delete it"),
+    ],
+)
+def test_a_last_line_that_cannot_be_read_is_named_and_nothing_is_forgotten(
+    settings: Settings, connection: DuckDBPyConnection, text: str, problem: str
+) -> None:
+    plan = seal(settings.home, [Sync("ct", "clevertap", [(2, 1)])])
+    path = settings.home.ledger / f"{plan.plan_id}.ndjson"
+    path.write_text(lines(1, 3, plan.plan_id), encoding="utf-8")
+    refresh_ledger_tables(connection, settings.home)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+    with pytest.raises(LedgerError, match=f"{path}, line 4: {problem}"):
+        refresh_ledger_tables(connection, settings.home)
+    assert count(connection) == [(3, 3, 3)]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,10 +13,11 @@ import pytest
 
 from apply.sealed import Sync, seal
 from plan.desk import CART, LOYAL, NOW, SYNCS, Desk, Open, one, outcomes, rows_of, sealed
+from relay import warehouse
 from relay.apply.decisions import resume
 from relay.apply.ledger import Ledger
 from relay.cli.plan import next_step, plan_text
-from relay.errors import ConfigurationError, PlanError
+from relay.errors import ConfigurationError, LedgerError, PlanError
 from relay.plan.make import payload_query
 from relay.plan.manifest import Plan, PlanSync
 from relay.report.members import members_of
@@ -514,6 +516,91 @@ def test_a_lost_ledger_is_given_up_by_adopting(open_desk: Open, was_empty: bool)
     assert (after.state, after.removed) == ("ready", 0)
 
 
+def lose(file: Path, desk: Desk) -> Path:
+    """Move a file or folder of the home away, to be put back."""
+    return file.rename(desk.folder / f"lost-{file.name}")
+
+
+@pytest.mark.parametrize("part", ["outbox/{}", "ledger/{}.ndjson"])
+def test_what_is_lost_of_a_plan_holds_its_syncs_until_it_is_back(
+    open_desk: Open, part: str
+) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    first = sealed(desk.plan("ct"))
+    desk.apply(first)
+    desk.wait()
+    desk.let_in(CART, "ann", "bo", "cy")
+    desk.let_in(LOYAL, "dee")
+    desk.sync()
+    desk.wait()
+    file = desk.settings.home.root / part.format(first.plan_id)
+    lost = lose(file, desk)
+    held = desk.plan("ct", "moe")
+    missing = f"plan_missing: outbox/{first.plan_id} is gone, but something of it was sent; put it"
+    reason = f"{missing} back, approve, or adopt" if "outbox" in part else MISSING
+    assert (one(held, "ct").state, one(held, "ct").reason) == ("held", reason)
+    # Of the other sync the plan sent nothing.
+    assert one(held, "moe").state == "empty"
+    assert outcomes(desk.apply(sealed(held)), "ct") == "held 2"
+    # What the ledger told after it is known all the while.
+    lost.rename(file)
+    desk.wait()
+    assert one(desk.plan("ct"), "ct").state == "empty"
+    assert desk.confirmed("ct") == ["ann", "bo", "cy"]
+
+
+@pytest.mark.parametrize("way", ["approve", "adopt"])
+def test_a_lost_plan_is_given_up_by_approving_or_adopting(open_desk: Open, way: str) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann", "bo")
+    first = sealed(desk.plan("ct"))
+    desk.apply(first)
+    lose(first.folder, desk)
+    desk.wait()
+    if way == "approve":
+        assert outcomes(desk.apply(sealed(desk.plan("ct")), "ct"), "ct") == "delivered 2"
+    else:
+        desk.plan(adopt=("ct",))
+    desk.wait()
+    desk.let_in(CART, "bo", "cy")
+    after = desk.plan("ct")
+    assert one(after, "ct").state == "ready"
+    assert {row[:2] for row in rows_of(sealed(after), "ct")} == {
+        ("added", "cy"),
+        ("removed", "ann"),
+    }
+
+
+def test_events_too_are_held_when_what_was_sent_of_them_is_lost(open_desk: Open) -> None:
+    desk = open_desk(syncs=f"{SYNCS}event_imports: [{{name: heard, destination: lytics}}]\n")
+    desk.let_in(CART, "ann", "bo")
+    desk.plan("ct")
+    # Any rows will do.
+    with warehouse.connect(desk.settings) as connection:
+        connection.execute(
+            "create view payloads.lytics_events as select * replace ('heard' as sync_name)"
+            " from payloads.clevertap_cohort_changes where sync_name = 'ct'"
+        )
+    first = desk.plan("heard")
+    assert one(first, "heard").state == "ready"
+    assert desk.confirm(sealed(first), "heard") == {"heard": 2}
+    lose(sealed(first).folder, desk)
+    desk.wait()
+    held = one(desk.plan("heard"), "heard")
+    assert held.state == "held"
+    assert held.reason is not None
+    assert held.reason.startswith(f"plan_missing: outbox/{sealed(first).plan_id} is gone")
+
+
+def test_a_plan_that_was_never_sent_may_go(open_desk: Open) -> None:
+    desk = open_desk()
+    desk.let_in(CART, "ann")
+    lose(sealed(desk.plan("ct")).folder, desk)
+    desk.wait()
+    assert one(desk.plan("ct"), "ct").state == "ready"
+
+
 # --- undo ---------------------------------------------------------------------------------------
 
 
@@ -577,6 +664,9 @@ def test_an_undo_that_cannot_be_whole_is_refused(open_desk: Open) -> None:
     events = seal(desk.settings.home, [Sync("import", "lytics", [(2, 3)], kind="event_import")])
     with pytest.raises(PlanError, match="changed no segment"):
         desk.undo(events)
+    lose_ledger(desk)
+    with pytest.raises(LedgerError, match=f"ledger/{plan.plan_id}.ndjson is missing"):
+        desk.undo(plan)
 
 
 # --- time ---------------------------------------------------------------------------------------
