@@ -422,9 +422,8 @@ def _candidates(
             inner join staging.stg_relay__syncs as configured
                 on plans.sync_name = configured.sync_name
             where
-                plans.pending_count > 0
-                -- A trial since then took a few of them and is no run.
-                or (plans.superseded_count > 0 and runs.last_sent_plan_id != plans.plan_id)
+                -- That a later plan has them, a trial or one never sent, settles nothing.
+                plans.pending_count + plans.superseded_count > 0
                 or (plans.unknown_count > 0 and configured.on_unknown = 'resend')
         ) as unfinished
             on syncs.sync_name = unfinished.sync_name

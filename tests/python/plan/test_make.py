@@ -291,11 +291,13 @@ def test_a_trial_is_no_run_of_the_schedule(open_desk: Open) -> None:
     assert [(sync.state, sync.added) for sync in outcome.syncs] == [("ready", 2)] * 2
     desk.apply(sealed(outcome))
     assert {sync.state for sync in desk.plan().syncs} == {"not_due"}
-    # Neither does one end a run that stopped half way, nor one that finds nobody to add.
+    # A run that stopped half way goes on, whatever was sealed since; and so do removals, where a
+    # trial finds nobody to add.
     desk.wait()
     desk.let_in(LOYAL, "ann", "bo", "di", "eli")
     desk.vendors.answers["moengage.test"] = [httpx.Response(401)]
     desk.sync()
+    assert [one(desk.plan(), "moe").state for _ in "ab"] == ["ready", "ready"]
     desk.apply(sealed(desk.plan("moe", first=1)))
     assert one(desk.plan(), "moe").state == "ready"
     desk.sync()
