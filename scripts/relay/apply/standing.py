@@ -216,14 +216,14 @@ def overtaken_syncs(plan: Plan, ledger: Ledger) -> dict[str, str]:
                 state in ENDS_EARLIER_PLANS and other.kind != "trial"
             )
             if ends and other.created_at > plan.created_at:
-                overtaken[name] = f"plan {other.plan_id} was made of {name} since"
+                overtaken[name] = f"plan {other.plan_id} was made of {name} since; run `relay plan`"
     positions = {sync.name: sync.ledger_seq for sync in plan.syncs}
     for line in ledger.lines_after(min(positions.values(), default=0)):
         if line.plan_id is None and line.seq > positions.get(line.sync or "", line.seq):
             if line.kind in ("checked", "adopted"):
                 why = "a later look found nothing to send"
             elif line.kind == "superseded":
-                why = f"a later look found that {line.detail.get('reason')}"
+                why = f"a later look says: {line.detail.get('reason')}"
             else:
                 continue
             overtaken[line.sync or ""] = f"{why}; run `relay plan`"
