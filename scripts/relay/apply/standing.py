@@ -186,12 +186,9 @@ def check_has_rows(plan: Plan, sync: str) -> None:
     if plan.file(sync, "rows") is not None:
         return
     state = next((one.state for one in plan.syncs if one.name == sync), None)
-    before = [
-        other.plan_id
-        for other in plans_beside(plan)
-        if sync in other.with_rows and other.created_at < plan.created_at
-    ]
-    hint = f"; it is held in {before[-1]}" if state == "held" and before else ""
+    earlier = plans_beside(plan, later=False)
+    with_rows = [other.plan_id for other in earlier if sync in other.with_rows]
+    hint = f"; it is held in {with_rows[-1]}" if state == "held" and with_rows else ""
     raise ConfigurationError(f"plan {plan.plan_id} has no rows of {sync}{hint}")
 
 
@@ -210,12 +207,12 @@ def overtaken_syncs(plan: Plan, ledger: Ledger) -> dict[str, str]:
     better export has put right.
     """
     overtaken = {}
-    for other in plans_beside(plan):
+    for other in plans_beside(plan, later=True):
         for name, state in other.states.items():
             ends = name in other.with_rows or (
                 state in ENDS_EARLIER_PLANS and other.kind != "trial"
             )
-            if ends and other.created_at > plan.created_at:
+            if ends:
                 overtaken[name] = f"plan {other.plan_id} was made of {name} since; run `relay plan`"
     positions = {sync.name: sync.ledger_seq for sync in plan.syncs}
     for line in ledger.lines_after(min(positions.values(), default=0)):

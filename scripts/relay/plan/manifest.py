@@ -108,7 +108,6 @@ class PlanSketch:
 
     plan_id: str
     kind: str
-    created_at: str
     states: dict[str, str]
     with_rows: set[str]
 
@@ -209,21 +208,25 @@ def read_plan(home: Home, plan_id: str, roles: Collection[str] | None = None) ->
     return plan
 
 
-def plans_beside(plan: Plan) -> Iterator[PlanSketch]:
-    """The other plans of the outbox, the oldest first; their files are not looked at.
+def plans_beside(plan: Plan, *, later: bool) -> Iterator[PlanSketch]:
+    """The plans of the outbox that were made later than one, or before, the oldest first.
+
+    Their files are not looked at, and of the others not even the manifests.
 
     Raises:
         PlanError: A manifest cannot be read.
     """
+    # An id begins with the second in which its plan was made.
+    second = plan.plan_id.split("-")[0]
     for path in sorted(plan.folder.parent.glob("[!.]*/manifest.json")):
-        if path.parent == plan.folder:
+        its_second = path.parent.name.split("-")[0]
+        if its_second == second or (its_second > second) != later:
             continue
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             yield PlanSketch(
                 plan_id=path.parent.name,
                 kind=manifest["kind"],
-                created_at=manifest["created_at"],
                 states={sync["name"]: sync["state"] for sync in manifest["syncs"]},
                 with_rows={file["sync"] for file in manifest["files"] if file["role"] == "rows"},
             )
