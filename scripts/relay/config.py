@@ -307,6 +307,19 @@ class Config(Entry):
     identity: IdentityConfig = IdentityConfig()
     suppress: OwnFile | None = None
 
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Two syncs may not share a segment: each knows only what it sent there itself."""
+        first: dict[tuple[str | None, ...], str] = {}
+        for sync in self.cohort_syncs:
+            segment = (sync.destination, sync.delivery, sync.cohort_id, sync.segment_name)
+            if sync.enabled and first.setdefault(segment, sync.name) != sync.name:
+                yield (
+                    "cohort_syncs",
+                    f"{first[segment]} and {sync.name} bring one cohort to one segment: everybody"
+                    " would be sent twice, and each would take out whom the other keeps; leave one"
+                    " out",
+                )
+
     @property
     def syncs(self) -> tuple[Sync, ...]:
         """Every sync, import and export, in the order of the file's lists."""

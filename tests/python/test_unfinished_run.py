@@ -13,7 +13,7 @@ NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 SYNCS = """version: 1
 cohort_syncs:
   - {name: hourly, cohort_id: "7", destination: lytics, frequency: hourly}
-  - {name: once, cohort_id: "7", destination: lytics, frequency: one_time}
+  - {name: once, cohort_id: "8", destination: lytics, frequency: one_time}
 """
 
 
