@@ -313,12 +313,9 @@ class Config(Entry):
         for sync in self.cohort_syncs:
             segment = (sync.destination, sync.delivery, sync.cohort_id, sync.segment_name)
             if sync.enabled and first.setdefault(segment, sync.name) != sync.name:
-                yield (
-                    "cohort_syncs",
-                    f"{first[segment]} and {sync.name} bring one cohort to one segment: everybody"
-                    " would be sent twice, and each would take out whom the other keeps; leave one"
-                    " out",
-                )
+                both = f"{first[segment]} and {sync.name} bring one cohort to one segment"
+                harm = "everybody would go twice, and each would take out whom the other keeps"
+                yield "cohort_syncs", f"{both}: {harm}; leave one out"
 
     @property
     def syncs(self) -> tuple[Sync, ...]:

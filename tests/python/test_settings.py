@@ -13,6 +13,12 @@ from relay.regions import SEED
 from relay.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
+ONE_SEGMENT = """cohort_syncs:
+- {name: a, cohort_id: c, destination: moengage}
+- {name: other, cohort_id: c, destination: moengage, segment_name: Other}
+- {name: off, cohort_id: c, destination: moengage, enabled: false}
+- {name: b, cohort_id: c, destination: moengage}
+"""
 ONE_TIME = "event_exports: [{name: e, source: moengage, frequency: one_time"
 SECRETS = {
     "AMPLITUDE_API_KEY": "k-amplitude-1",
@@ -131,14 +137,7 @@ event_exports:
     ("text", "problem"),
     [
         ("cohort_syncs: [", "1: is not YAML: "),
-        (
-            "cohort_syncs:\n"
-            "- {name: a, cohort_id: c, destination: moengage}\n"
-            "- {name: other, cohort_id: c, destination: moengage, segment_name: Other}\n"
-            "- {name: off, cohort_id: c, destination: moengage, enabled: false}\n"
-            "- {name: b, cohort_id: c, destination: moengage}",
-            "1: cohort_syncs: a and b bring one cohort to one segment",
-        ),
+        (ONE_SEGMENT, "1: cohort_syncs: a and b bring one cohort to one segment"),
         ("a: 1\n b: 2", "2: is not YAML: "),
         ("- a", "1: expected a mapping of keys to values"),
         ("suppress: nowhere.csv", "1: suppress: no such file: "),

@@ -198,7 +198,9 @@ def read_plan(home: Home, plan_id: str, roles: Collection[str] | None = None) ->
             folder=folder,
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise PlanError(f"{path}: not a manifest of a sealed plan ({error})") from error
+        raise PlanError(
+            f"{path}: not a manifest of a sealed plan ({error}); restore it from a backup"
+        ) from error
     sealed_hash = plan_hash_of(manifest)
     if plan.plan_hash != sealed_hash or plan.plan_id != plan_id:
         raise PlanError(f"{path} was changed after sealing; run `relay plan` for a new plan")
@@ -231,7 +233,9 @@ def plans_beside(plan: Plan, *, later: bool) -> Iterator[PlanSketch]:
                 with_rows={file["sync"] for file in manifest["files"] if file["role"] == "rows"},
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise PlanError(f"{path}: not a manifest of a sealed plan ({error})") from error
+            raise PlanError(
+                f"{path}: not a manifest of a sealed plan ({error}); restore it from a backup"
+            ) from error
 
 
 def _check_file(folder: Path, file: PlanFile) -> None:

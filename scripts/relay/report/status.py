@@ -60,7 +60,8 @@ select
     coalesce(ledger_syncs.is_paused, false) as is_paused,
     totals.state,
     totals.reason,
-    totals.snapshot_cohort_name,
+    -- A name that was chosen stays whatever Amplitude calls the cohort.
+    if(syncs.segment_name is null, totals.snapshot_cohort_name, null) as snapshot_cohort_name,
     totals.cohort_name,
     coalesce(totals.members_count, 0) as members,
     coalesce(keys.confirmed, 0) as confirmed,
