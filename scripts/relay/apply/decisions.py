@@ -9,9 +9,9 @@ from typing import Literal
 
 from relay.apply.ledger import Ledger
 from relay.apply.outgoing import Outgoing, read_all_outgoing
-from relay.apply.standing import check_has_rows, pause_undone, stale_syncs
+from relay.apply.standing import check_has_rows, check_names, pause_undone, stale_syncs
 from relay.apply.state import SyncHistory, histories
-from relay.errors import ConfigurationError, PlanError
+from relay.errors import PlanError
 from relay.plan.manifest import Plan
 
 Decision = Literal["delivered", "resend"]
@@ -150,12 +150,7 @@ def resume(ledger: Ledger, sync: str, *, at: datetime) -> bool:
 def _chosen(
     ledger: Ledger, plan: Plan, syncs: Collection[str] | None
 ) -> Iterator[tuple[Outgoing, SyncHistory]]:
-    known = [sync.name for sync in plan.syncs]
-    for name in syncs or ():
-        if name not in known:
-            raise ConfigurationError(
-                f"plan {plan.plan_id} has no sync {name!r}; it has {', '.join(known)}"
-            )
+    check_names(plan, syncs or ())
     ledger.require_file_of(plan.plan_id)
     own = histories(ledger.lines(plan.plan_id))
     for name, outgoing in read_all_outgoing(plan).items():

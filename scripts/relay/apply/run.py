@@ -19,7 +19,7 @@ from relay.apply.ledger import Ledger
 from relay.apply.limits import Limits, read_limits
 from relay.apply.progress import SendingProgress
 from relay.apply.result import ApplyResult, SyncResult
-from relay.apply.standing import Standing, check_has_rows, look
+from relay.apply.standing import Standing, check_has_rows, check_names, look
 from relay.apply.state import histories
 from relay.apply.ways import Way
 from relay.errors import ConfigurationError, PlanError
@@ -66,7 +66,7 @@ def apply_plan(
         PlanError: The plan's files do not fit together.
     """
     stop = stop or threading.Event()
-    _check_names(plan, [*approve, *(syncs or ())])
+    check_names(plan, [*approve, *(syncs or ())])
     for name in approve:
         check_has_rows(plan, name)
     with Ledger.open(settings.home) as ledger:
@@ -76,15 +76,6 @@ def apply_plan(
         after = histories(ledger.lines(plan.plan_id))
     results = [standing.result(after) for standing in standings]
     return ApplyResult(plan.plan_id, dry_run, stop.is_set(), results, failures)
-
-
-def _check_names(plan: Plan, names: Sequence[str]) -> None:
-    known = [sync.name for sync in plan.syncs]
-    for name in names:
-        if name not in known:
-            raise ConfigurationError(
-                f"plan {plan.plan_id} has no sync {name!r}; it has {', '.join(known)}"
-            )
 
 
 class _PlanRecord:

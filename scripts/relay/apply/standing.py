@@ -1,12 +1,12 @@
 """How each sync of a plan stands before it is applied: sent, held, stale, paused, or to be sent."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay.apply.delivery import Delivery, Job
 from relay.apply.ledger import Ledger
-from relay.apply.ledger_lines import Rejection
+from relay.apply.ledger_lines import LedgerLine, Rejection
 from relay.apply.outgoing import Outgoing, read_all_outgoing
 from relay.apply.result import SyncResult
 from relay.apply.state import SyncHistory, histories
@@ -124,6 +124,7 @@ def look(
     ledger.require_file_of(plan.plan_id)
     own = histories(ledger.lines(plan.plan_id))
     stale = overtaken_syncs(plan, ledger)
+    is_list_another = suppress_hash_of(settings.config.suppress) != plan.suppress_sha256
     standings = []
     outgoing = read_all_outgoing(plan)
     for sync in plan.syncs:
@@ -136,20 +137,16 @@ def look(
             standing.state = "held"
         elif sync.state in ("ready", "held", ADOPTED):
             _decide(standing, plan, stale, ledger.paused)
-            if standing.is_to_be_sent and _is_suppression_new(settings, plan, standing):
+            if standing.is_to_be_sent and is_list_another and _has_additions_left(standing):
                 why = "the suppression list changed after this plan was made; run `relay plan`"
                 standing.refuse("stale", why)
     return standings
 
 
-def _is_suppression_new(settings: Settings, plan: Plan, standing: Standing) -> bool:
-    """Whether additions are left of a plan that was made with another suppression list."""
-    if suppress_hash_of(settings.config.suppress) == plan.suppress_sha256:
-        return False
-    outgoing = standing.outgoing
+def _has_additions_left(standing: Standing) -> bool:
     return any(
         size.phase == ADDITIONS and standing.history.state(request, size.rows).pending
-        for request, size in outgoing.requests.items()
+        for request, size in standing.outgoing.requests.items()
     )
 
 
@@ -175,6 +172,20 @@ def _decide(
         )
     else:
         standing.state = TO_BE_SENT
+
+
+def check_names(plan: Plan, names: Iterable[str]) -> None:
+    """Refuse names that are not of the plan's syncs.
+
+    Raises:
+        ConfigurationError: With those that it has.
+    """
+    known = [sync.name for sync in plan.syncs]
+    for name in names:
+        if name not in known:
+            raise ConfigurationError(
+                f"plan {plan.plan_id} has no sync {name!r}; it has {', '.join(known)}"
+            )
 
 
 def check_has_rows(plan: Plan, sync: str) -> None:
@@ -214,32 +225,28 @@ def overtaken_syncs(plan: Plan, ledger: Ledger) -> dict[str, str]:
             )
             if ends:
                 overtaken[name] = f"plan {other.plan_id} was made of {name} since; run `relay plan`"
-    positions = {sync.name: sync.ledger_seq for sync in plan.syncs}
-    for line in ledger.lines_after(min(positions.values(), default=0)):
-        if line.plan_id is None and line.seq > positions.get(line.sync or "", line.seq):
-            if line.kind in ("checked", "adopted"):
-                why = "a later look found nothing to send"
-            elif line.kind == "superseded":
-                why = f"a later look says: {line.detail.get('reason')}"
-            else:
-                continue
+    changed = {}
+    for line in _later_lines(plan, ledger):
+        if line.plan_id is not None:
+            why = f"plan {line.plan_id} changed {line.sync} after this plan was made"
+            changed[line.sync or ""] = f"{why}; run `relay plan`"
+        elif line.kind in ("checked", "adopted"):
+            overtaken[line.sync or ""] = "a later look found nothing to send; run `relay plan`"
+        elif line.kind == "superseded":
+            why = f"a later look says: {line.detail.get('reason')}"
             overtaken[line.sync or ""] = f"{why}; run `relay plan`"
-    for name, plan_id in stale_syncs(plan, ledger).items():
-        overtaken[name] = (
-            f"plan {plan_id} changed {name} after this plan was made; run `relay plan`"
-        )
-    return overtaken
+    return overtaken | changed
 
 
 def stale_syncs(plan: Plan, ledger: Ledger) -> dict[str, str]:
     """Syncs for which the ledger has later lines of another plan, and that plan."""
+    later = _later_lines(plan, ledger)
+    return {line.sync or "": line.plan_id for line in later if line.plan_id is not None}
+
+
+def _later_lines(plan: Plan, ledger: Ledger) -> Iterator[LedgerLine]:
+    """What the ledger tells of the plan's syncs, but not of the plan, since it was made."""
     positions = {sync.name: sync.ledger_seq for sync in plan.syncs}
-    if not positions:
-        return {}
-    stale = {}
-    for line in ledger.lines_after(min(positions.values())):
-        if line.plan_id in (None, plan.plan_id) or line.sync not in positions:
-            continue
-        if line.seq > positions[line.sync]:
-            stale[line.sync] = line.plan_id or ""
-    return stale
+    for line in ledger.lines_after(min(positions.values(), default=ledger.last_seq)):
+        if line.plan_id != plan.plan_id and line.seq > positions.get(line.sync or "", line.seq):
+            yield line
