@@ -202,16 +202,19 @@ def _taken_back(
     return Side(work, check_and_take_back, before=begin)
 
 
-def _figure(name: str, size: int, pairs: Pairs, yardstick: str) -> Figure:
-    ratios = sorted(pairs.ratios())
+def _figure(
+    name: str, size: int, pairs: Pairs, yardstick: str, values: list[float] | None = None
+) -> Figure:
+    """The median of the rounds' values, which are the pairs' ratios unless they are given."""
+    values = sorted(pairs.ratios() if values is None else values)
     return Figure(
         name,
         size,
-        ratios[len(ratios) // 2],
+        values[len(values) // 2],
         median_cpu(pairs.ours),
         best_wall(pairs.ours),
-        ratios[0],
-        ratios[-1],
+        values[0],
+        values[-1],
         against=f"{yardstick}, {median_cpu(pairs.theirs):.2f} CPU s",
         note="with the fold of the last plan's answers" if name == "diff_history" else "",
     )
@@ -219,20 +222,11 @@ def _figure(name: str, size: int, pairs: Pairs, yardstick: str) -> Figure:
 
 def _each_destination(name: str, size: int, pairs: Pairs, one_join: float) -> Figure:
     """What each sync but the first costs, as a share of the join of all five."""
-    shares = sorted(
+    shares = [
         (five.cpu - one.cpu) / (len(SYNCS) - 1) / one_join
         for five, one in zip(pairs.ours, pairs.theirs, strict=True)
-    )
-    return Figure(
-        name,
-        size,
-        shares[len(shares) // 2],
-        median_cpu(pairs.ours),
-        best_wall(pairs.ours),
-        shares[0],
-        shares[-1],
-        against=f"of one sync {median_cpu(pairs.theirs):.2f} CPU s, the join {one_join:.2f} CPU s",
-    )
+    ]
+    return _figure(name, size, pairs, f"the join, {one_join:.2f} CPU s; one sync", shares)
 
 
 def _peers(membership: Membership, connection: DuckDBPyConnection, size: int) -> list[Figure]:
